@@ -1,0 +1,42 @@
+# `make demo` and `make test` need nothing but python >= 3.11 and pip: they make their own .venv.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do command -v $$p >/dev/null && \
+  $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.nirfire-installed
+JOBS ?= 2
+
+.PHONY: setup demo test test-all bench docs lint clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo "nirfire needs python >= 3.11 with the venv module"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,docs]'
+	@touch $@
+
+demo: setup
+	$(BIN)/nirfire demo -j $(JOBS)
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+test-all: setup lint
+	$(BIN)/python -m pytest -m ''
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	@mkdir -p build
+	@for f in benchmarks/*.py; do n=$$(basename $$f .py); $(BIN)/python $$f --json build/bench-$$n.json || exit 1; done
+
+docs: setup
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "docs: site/index.html"
+
+clean:
+	rm -rf $(VENV) site build

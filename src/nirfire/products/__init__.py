@@ -1,0 +1,1 @@
+"""What is on disk: file names, typed products, atomic writes."""

@@ -1,0 +1,146 @@
+"""Every file name of the pipeline, spelled once.
+
+A workspace looks like this::
+
+    WORKSPACE/
+      exposures/  <exposure>_uncal.fits _rateraw.fits _rate.fits, MSA metafiles
+      sources/<source>/  <exposure>_<source>_cal.fits _cal_bkgsub.fits,
+                         <observation>_<grating>_<filter>_<source>_s2d.fits _spec.fits _zfit.fits
+      catalogue/  <observation>_summary.ecsv ...
+      logs/  report/
+
+where ``<exposure>`` is ``jwPPPPPOOOVVV_GGSAA_EEEEE_nrsN`` as STScI spells it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+EXPOSURE_PATTERN = re.compile(r"(?P<exposure>(?P<root>jw\d{11}_\d{5})_(?P<nod>\d{5})_(?P<detector>nrs[12]))")
+
+UNCAL, RATERAW, RATE = "_uncal.fits", "_rateraw.fits", "_rate.fits"
+CAL, BKGSUB = "_cal.fits", "_cal_bkgsub.fits"
+S2D, SPEC, ZFIT = "_s2d.fits", "_spec.fits", "_zfit.fits"
+JOBS_LEDGER = "jobs.jsonl"
+STUCK_LIST = "stuck_closed_shutters.toml"
+
+
+@dataclass(frozen=True, order=True)
+class ExposureName:
+    """The name of one exposure on one detector, for example ``jw01345062001_03101_00001_nrs2``."""
+
+    exposure: str
+
+    def __post_init__(self) -> None:
+        if EXPOSURE_PATTERN.fullmatch(self.exposure) is None:
+            raise ValueError(f"not an exposure name (jwPPPPPOOOVVV_GGSAA_EEEEE_nrsN): {self.exposure!r}")
+
+    @classmethod
+    def from_path(cls, path: Path | str) -> ExposureName | None:
+        """Read the exposure from the start of a file's name; None when it has none."""
+        match = EXPOSURE_PATTERN.match(Path(path).name)
+        return cls(match["exposure"]) if match else None
+
+    @property
+    def root(self) -> str:
+        """Visit and activity, ``jwPPPPPOOOVVV_GGSAA``: nods of one root may be paired."""
+        return "_".join(self.exposure.split("_")[:2])
+
+    @property
+    def nod(self) -> int:
+        """The exposure number within its activity."""
+        return int(self.exposure.split("_")[2])
+
+    @property
+    def detector(self) -> str:
+        """``nrs1`` or ``nrs2``."""
+        return self.exposure.split("_")[3]
+
+    def __str__(self) -> str:
+        return self.exposure
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where the products of one observation lie.
+
+    Parameters
+    ----------
+    folder : Path
+        The workspace.
+    observation : str
+        Name of the observation; the first token of its source-level products.
+    """
+
+    folder: Path
+    observation: str
+
+    @property
+    def exposures(self) -> Path:
+        return self.folder / "exposures"
+
+    @property
+    def sources(self) -> Path:
+        return self.folder / "sources"
+
+    @property
+    def catalogue(self) -> Path:
+        return self.folder / "catalogue"
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report"
+
+    @property
+    def stuck_list(self) -> Path:
+        return self.folder / STUCK_LIST
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / JOBS_LEDGER
+
+    def exposure(self, name: ExposureName, suffix: str) -> Path:
+        """Path of an exposure-level product, for example ``suffix=RATE``."""
+        return self.exposures / f"{name}{suffix}"
+
+    def source_folder(self, source: int) -> Path:
+        return self.sources / str(source)
+
+    def slit(self, name: ExposureName, source: int, suffix: str) -> Path:
+        """Path of a product of one source in one exposure, for example ``suffix=CAL``."""
+        return self.source_folder(source) / f"{name}_{source}{suffix}"
+
+    def combined(self, source: int, grating: str, filter_: str, suffix: str) -> Path:
+        """Path of a product that combines exposures, for example ``suffix=SPEC``."""
+        stem = f"{self.observation}_{grating.lower()}_{filter_.lower()}_{source}"
+        return self.source_folder(source) / f"{stem}{suffix}"
+
+    def summary(self, extension: str) -> Path:
+        return self.catalogue / f"{self.observation}_summary.{extension}"
+
+    def find_exposures(self, suffix: str) -> list[ExposureName]:
+        """Exposures that have this exposure-level product."""
+        found = (ExposureName.from_path(p) for p in self.exposures.glob(f"jw*{suffix}"))
+        return sorted(name for name in found if name is not None)
+
+    def find_sources(self) -> list[int]:
+        """Sources that have a folder."""
+        if not self.sources.is_dir():
+            return []
+        return sorted(int(p.name) for p in self.sources.iterdir() if re.fullmatch(r"-?\d+", p.name))
+
+    def find_slits(self, source: int, suffix: str) -> list[ExposureName]:
+        """Exposures in which this source has this slit-level product."""
+        paths = self.source_folder(source).glob(f"jw*_{source}{suffix}")
+        return sorted(name for name in map(ExposureName.from_path, paths) if name is not None)
+
+    def find_combined(self, source: int, suffix: str) -> list[Path]:
+        """Combined products of a source, all gratings."""
+        folder = self.source_folder(source)
+        return sorted(folder.glob(f"{self.observation}_*_{source}{suffix}"))

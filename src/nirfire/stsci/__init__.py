@@ -1,0 +1,1 @@
+"""The only importer of jwst, stdatamodels, stpipe and crds."""

@@ -1,0 +1,141 @@
+"""The stock pipelines, run unmodified: Detector1, Spec2, Spec3."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from nirfire.errors import DataError, NoWork
+from nirfire.products.naming import CAL, RATE, S2D
+
+SKIP_IN_SPEC2 = ("bkg_subtract", "barshadow", "resample_spec", "extract_1d")
+SKIP_IN_SPEC3 = ("extract_1d", "combine_1d")
+
+Steps = dict[str, dict[str, Any]]
+
+
+def run_detector1(uncal: Path, steps: Steps) -> Path:
+    """Run the stock Detector1 pipeline.
+
+    Parameters
+    ----------
+    uncal : Path
+        The ``_uncal.fits``.
+    steps : dict of dict
+        Step parameters, passed through.
+
+    Returns
+    -------
+    Path
+        The rate file, in a new temporary folder that the caller empties.
+    """
+    from jwst.pipeline import Detector1Pipeline
+
+    folder = Path(tempfile.mkdtemp(prefix="nirfire-detector1-"))
+    Detector1Pipeline.call(str(uncal), output_dir=str(folder), save_results=True, steps=steps, configure_log=False)
+    return _only(folder, f"*{RATE}", uncal)
+
+
+def run_spec2(rate: Path, metafile: Path, folder: Path, product: str, steps: Steps) -> Path:
+    """Run the stock Spec2 pipeline on one exposure with a per-source metafile.
+
+    The rate file is not edited: a copy in memory names the per-source metafile.
+
+    Parameters
+    ----------
+    rate : Path
+        The ``_rate.fits``.
+    metafile : Path
+        The per-source MSA metafile.
+    folder : Path
+        Where the product is left.
+    product : str
+        Name of the product, without suffix.
+    steps : dict of dict
+        Step parameters, passed through; those in `SKIP_IN_SPEC2` are skipped unless said otherwise.
+
+    Returns
+    -------
+    Path
+        The ``_cal.fits``.
+
+    Raises
+    ------
+    NoWork
+        The source's slit misses this detector.
+    """
+    from jwst.assign_wcs.util import NoDataOnDetectorError
+    from jwst.pipeline import Spec2Pipeline
+    from stdatamodels.jwst import datamodels
+
+    merged = {name: {"skip": True} for name in SKIP_IN_SPEC2} | steps
+    with datamodels.open(rate) as model:
+        model.meta.instrument.msa_metadata_file = str(metafile)
+        model.meta.filename = f"{product}{RATE}"
+        try:
+            Spec2Pipeline.call(model, output_dir=str(folder), save_results=True, steps=merged, configure_log=False)
+        except NoDataOnDetectorError as error:
+            raise NoWork("the slit misses this detector", file=metafile) from error
+    return _only(folder, f"{product}{CAL}", rate)
+
+
+def run_spec3(cals: list[Path], folder: Path, product: str, steps: Steps) -> Path:
+    """Run the stock Spec3 pipeline on the cutouts of one source.
+
+    Parameters
+    ----------
+    cals : list of Path
+        Background-subtracted ``_cal`` files.
+    folder : Path
+        Where the association is written and the products are left.
+    product : str
+        Name of the product, without suffix.
+    steps : dict of dict
+        Step parameters, passed through.
+
+    Returns
+    -------
+    Path
+        The ``_s2d.fits``.
+    """
+    from jwst.pipeline import Spec3Pipeline
+
+    association = _association(folder, product, cals)
+    merged = {name: {"skip": True} for name in SKIP_IN_SPEC3} | steps
+    Spec3Pipeline.call(str(association), output_dir=str(folder), save_results=True, steps=merged, configure_log=False)
+    return _only(folder, f"*{S2D}", cals[0])
+
+
+def versions() -> dict[str, str]:
+    """Version of the stock pipeline and the CRDS context in use."""
+    import crds
+    import jwst
+
+    return {"CAL_VER": jwst.__version__, "CRDS_CTX": crds.get_context_name("jwst")}
+
+
+def _association(folder: Path, product: str, members: list[Path]) -> Path:
+    content = {
+        "asn_type": "spec3",
+        "asn_rule": "Asn_Lv3SpectralSource",
+        "asn_pool": "none",
+        "program": product[2:7],
+        "asn_id": "a3001",
+        "products": [{"name": product, "members": [{"expname": str(m), "exptype": "science"} for m in members]}],
+    }
+    path = folder / f"{product}_asn.json"
+    path.write_text(json.dumps(content, indent=1))
+    return path
+
+
+def _only(folder: Path, pattern: str, given: Path) -> Path:
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        raise DataError(
+            f"the stock pipeline left {len(found)} files like {pattern}, expected one",
+            file=given,
+            remedy="see the job's log for the step that stopped",
+        )
+    return found[0]
