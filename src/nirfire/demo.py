@@ -1,0 +1,113 @@
+"""The demo: an observation is simulated, reduced by the whole chain, and held against its truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from astropy.table import Table
+
+from nirfire.pipeline.environment import references_environment, thread_environment
+from nirfire.pipeline.execute import Pool, StageReport, run_stage
+from nirfire.pipeline.jobs import Job, Ledger
+from nirfire.pipeline.run import Progress, RunOptions, RunReport, run_folder
+from nirfire.products.naming import UNCAL, Workspace
+from nirfire.simulate import truth
+from nirfire.simulate.observation import Exposure, Observation, Options, default_filter
+from nirfire.simulate.scene import demo_scene
+from nirfire.tasks.stuck import StuckList, write_stuck
+
+RAW = "raw"
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What is simulated.
+
+    Attributes
+    ----------
+    grating : str
+        Disperser.
+    size : str
+        Size of the scene, see `nirfire.simulate.scene.demo_scene`.
+    nods, dithers, visits : int
+        Pattern.
+    seed : int
+        The same seed gives the same files.
+    """
+
+    grating: str = "PRISM"
+    size: str = "standard"
+    nods: int = 3
+    dithers: int = 1
+    visits: int = 1
+    seed: int = 1
+
+
+def run_demo(workspace: Workspace, demo: DemoOptions, options: RunOptions, progress: Progress) -> RunReport:
+    """Simulate and reduce.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Raw exposures and truth go to its ``raw`` folder, products beside it.
+    demo : DemoOptions
+        What is simulated.
+    options : RunOptions
+        How it is reduced.
+    progress : Progress
+        Where progress goes.
+
+    Returns
+    -------
+    RunReport
+        Its first stage is ``simulate``.
+    """
+    raw = workspace.folder / RAW
+    environment = references_environment(simulated=True, needed=True, progress=progress.say)
+    plan = Observation(
+        scene=demo_scene(demo.size, demo.grating),
+        grating=demo.grating,
+        filter=default_filter(demo.grating),
+        seed=demo.seed,
+        options=Options(n_nods=demo.nods, n_dithers=demo.dithers, n_visits=demo.visits),
+    )
+    with Pool(options.jobs, environment | thread_environment()) as pool:
+        simulated = _simulate(plan, raw, workspace, pool, progress)
+    if not workspace.stuck_list.exists():
+        write_stuck(workspace.stuck_list, stuck_as_inspected(raw / truth.FOLDER, plan))
+    report = run_folder(raw, workspace, options, progress)
+    return RunReport((simulated, *report.stages), report.catalogue)
+
+
+def write_exposure(plan: Observation, exposure: Exposure, detector: str, folder: Path) -> None:
+    """Simulate one exposure on one detector (a job of the pool)."""
+    plan.write_exposure(exposure, detector, folder)
+
+
+def _simulate(plan: Observation, raw: Path, workspace: Workspace, pool: Pool, progress: Progress) -> StageReport:
+    raw.mkdir(parents=True, exist_ok=True)
+    plan.write_tables(raw)
+    jobs = []
+    for exposure in plan.exposures:
+        for detector in plan.detectors:
+            name = exposure.name(detector)
+            arguments = {"plan": plan, "exposure": exposure, "detector": detector, "folder": raw}
+            jobs.append(Job("simulate", str(name), write_exposure, arguments, (), (raw / f"{name}{UNCAL}",)))
+    progress.start("simulate", len(jobs))
+    return run_stage("simulate", jobs, pool, Ledger.open(workspace.ledger), workspace.logs, tick=progress.tick)
+
+
+def stuck_as_inspected(folder: Path, plan: Observation) -> StuckList:
+    """The stuck-closed shutters as a person would list them after looking at the calibrated nods."""
+    table = Table.read(folder / truth.STUCK)
+    roots = sorted({e.name("NRS1").root for e in plan.exposures})
+    return {root: _ordinals(table) for root in roots} if len(table) else {}
+
+
+def _ordinals(table: Table) -> dict[int, tuple[int, ...]]:
+    found: dict[int, tuple[int, ...]] = {}
+    for row in table:
+        source = int(row["source_id"])
+        found[source] = (*found.get(source, ()), int(row["ordinal"]))
+    return found
