@@ -9,6 +9,7 @@ from typing import Any
 
 from nirfire.errors import DataError, NoWork
 from nirfire.products.naming import CAL, RATE, S2D
+from nirfire.stsci.crds_check import crds_said_plainly
 
 SKIP_IN_SPEC2 = ("bkg_subtract", "barshadow", "resample_spec", "extract_1d")
 SKIP_IN_SPEC3 = ("extract_1d", "combine_1d")
@@ -34,7 +35,8 @@ def run_detector1(uncal: Path, steps: Steps) -> Path:
     from jwst.pipeline import Detector1Pipeline
 
     folder = Path(tempfile.mkdtemp(prefix="nirfire-detector1-"))
-    Detector1Pipeline.call(str(uncal), output_dir=str(folder), save_results=True, steps=steps, configure_log=False)
+    with crds_said_plainly(uncal):
+        Detector1Pipeline.call(str(uncal), output_dir=str(folder), save_results=True, steps=steps, configure_log=False)
     return _only(folder, f"*{RATE}", uncal)
 
 
@@ -75,7 +77,8 @@ def run_spec2(rate: Path, metafile: Path, folder: Path, product: str, steps: Ste
         model.meta.instrument.msa_metadata_file = str(metafile)
         model.meta.filename = f"{product}{RATE}"
         try:
-            Spec2Pipeline.call(model, output_dir=str(folder), save_results=True, steps=merged, configure_log=False)
+            with crds_said_plainly(rate):
+                Spec2Pipeline.call(model, output_dir=str(folder), save_results=True, steps=merged, configure_log=False)
         except NoDataOnDetectorError as error:
             raise NoWork("the slit misses this detector", file=metafile) from error
     return _only(folder, f"{product}{CAL}", rate)
@@ -104,7 +107,10 @@ def run_spec3(cals: list[Path], folder: Path, product: str, steps: Steps) -> Pat
 
     association = _association(folder, product, cals)
     merged = {name: {"skip": True} for name in SKIP_IN_SPEC3} | steps
-    Spec3Pipeline.call(str(association), output_dir=str(folder), save_results=True, steps=merged, configure_log=False)
+    with crds_said_plainly(cals[0]):
+        Spec3Pipeline.call(
+            str(association), output_dir=str(folder), save_results=True, steps=merged, configure_log=False
+        )
     return _only(folder, f"*{S2D}", cals[0])
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nirfire.stsci.crds_check import crds_said_plainly
+
 
 def trace_mask(rate: Path, metafile: Path, *, margin: int = 2) -> np.ndarray:
     """Pixels that see a slitlet or a failed-open shutter.
@@ -36,8 +38,9 @@ def trace_mask(rate: Path, metafile: Path, *, margin: int = 2) -> np.ndarray:
     with datamodels.open(rate) as model:
         model.meta.instrument.msa_metadata_file = str(metafile)
         model.dq[:] = 0
-        assigned = AssignWcsStep.call(model, configure_log=False)
-        flagged = MSAFlagOpenStep.call(assigned, configure_log=False)
+        with crds_said_plainly(rate):
+            assigned = AssignWcsStep.call(model, configure_log=False)
+            flagged = MSAFlagOpenStep.call(assigned, configure_log=False)
         mask = np.array(flagged.dq & dqflags.pixel["MSA_FAILED_OPEN"] > 0)
         for slit in assigned.meta.wcs.get_transform("gwa", "slit_frame").slits:
             wcs = nirspec.nrs_wcs_set_input(assigned, slit.slit_id)
@@ -60,7 +63,8 @@ def picture_frame(rate: Path) -> np.ndarray | None:
     from stdatamodels.jwst import datamodels
 
     with datamodels.open(rate) as model:
-        name = PictureFrameStep().get_reference_file(model, "pictureframe")
+        with crds_said_plainly(rate):
+            name = PictureFrameStep().get_reference_file(model, "pictureframe")
         if name == "N/A":
             return None
         with datamodels.PictureFrameModel(name) as reference:

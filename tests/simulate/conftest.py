@@ -1,0 +1,34 @@
+"""Fixtures of the embedded instrument."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nirfire.simulate.crds_cache import cache_environment, ensure_cache
+
+
+@pytest.fixture(scope="session")
+def local_cache() -> Path:
+    """The CRDS cache of this version of the instrument, built into the user's cache folder if absent."""
+    return ensure_cache()
+
+
+@pytest.fixture(scope="session")
+def run_with_cache(local_cache: Path) -> Callable[..., str]:
+    """Run python in a process of its own on the local cache; give its standard output."""
+
+    def run(*arguments: str, cwd: Path | None = None) -> str:
+        environment = {**os.environ, **cache_environment(local_cache)}
+        done = subprocess.run(
+            [sys.executable, *arguments], env=environment, cwd=cwd, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    return run
