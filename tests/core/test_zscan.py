@@ -1,0 +1,163 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import nnls as scipy_nnls
+
+from nirfire.core import lines, lsf, zkernel, zscan
+from nirfire.core.templates import on_grid
+from nirfire.products.template_store import load_templates
+
+OPTIONS = zscan.ScanOptions(z_min=2.0, z_max=6.0)
+
+
+def prism_grid():
+    """Two pixels per resolution element of the slit, as the detector has."""
+    wave = [0.6]
+    while wave[-1] < 5.3:
+        wave.append(wave[-1] * (1 + 0.5 / lsf.resolving_power("PRISM", np.array([wave[-1]]), 1.0)[0]))
+    return np.array(wave)
+
+
+def medium_grid():
+    return np.arange(2.87, 5.27, 0.0018)
+
+
+def galaxy(wave, grating, z, *, line_flux=1.0, level=0.2):
+    """Truth on 20-fold oversampled pixels, not by the code under test: lines and a sloped continuum [uJy]."""
+    low, high = lsf.pixel_edges(wave)
+    share = (np.arange(40) + 0.5) / 40
+    fine = low[:, None] + (high - low)[:, None] * share
+    width = fine * lsf.FWHM_TO_SIGMA / lsf.resolving_power(grating, wave)[:, None]
+    flux = level * (fine / 2.0) ** 0.3
+    ratio = {
+        "Ha": 2.86, "Hb": 1.0, "Hg": 0.468, "OIII5008": 4.0, "OIII4960": 1.342, "OII3727": 0.6, "OII3730": 0.8,
+        "NII6585": 0.2, "SII6718": 0.2, "SII6733": 0.15, "SIII9533": 0.4, "SIII9071": 0.16, "HeI10833": 0.3,
+    }  # fmt: skip
+    for name, strength in ratio.items():
+        center = lines.WAVE[name] * (1 + z)
+        sigma = np.hypot(width, center * 120.0 / lsf.C_KMS)
+        profile = np.exp(-0.5 * ((fine - center) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+        flux = flux + line_flux * strength * 0.01 * profile * (center / 3.0) ** 2
+    return flux.mean(axis=1)
+
+
+@pytest.mark.parametrize(("grating", "wave"), [("PRISM", prism_grid()), ("G395M", medium_grid())])
+def test_chi2_equals_scipy_on_the_dense_problem(grating, wave):
+    rng = np.random.default_rng(5)
+    flux = galaxy(wave, grating, 4.1) + rng.normal(0, 0.05, wave.size)
+    ivar = np.full(wave.size, 0.05**-2)
+    prepared, _ = zscan._prepare(wave, flux, ivar, grating, OPTIONS)
+    grid = on_grid(load_templates(), grating, zscan.SCANS[grating].coarse, 6.0, 0.5)
+    problem = zscan._problem(prepared, grid, OPTIONS)
+    basis = zkernel.Basis(grid.rest, grid.uv, grid.table, grid.z_max, grid.step)
+    shifts = np.log1p(np.array([2.2, 3.3, 4.1, 4.1003, 5.7])) / grid.step
+    shifts[:2] = np.round(shifts[:2])
+    ours = zkernel.scan_grid(problem, basis, shifts)
+    for shift, value in zip(shifts, ours, strict=True):
+        design = zkernel.design_at(problem, basis, shift)
+        design[:, np.expm1(shift * grid.step) > grid.z_max] = 0
+        n_poly = problem.poly.shape[1]
+        prior = np.hstack([np.zeros((n_poly, design.shape[1])), np.eye(n_poly) / OPTIONS.polynomial_prior])
+        dense = np.vstack([np.hstack([design, problem.poly]), prior])
+        dense = np.hstack([dense, -dense[:, design.shape[1] :]])  # either sign
+        norm = np.linalg.norm(dense, axis=0)
+        dense = dense / np.where(norm > 0, norm, 1.0)
+        expected = scipy_nnls(dense, np.concatenate([problem.data, np.zeros(n_poly)]), maxiter=5000)[1] ** 2
+        assert value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("grating", "wave", "fine"), [("PRISM", prism_grid(), 30.0), ("G395M", medium_grid(), 10.0)])
+def test_injected_lines_return_unbiased_redshifts(grating, wave, fine):
+    rng = np.random.default_rng(11)
+    truth = rng.uniform(4.6, 5.4, 8)
+    velocity, pull = [], []
+    for z in truth:
+        clean = galaxy(wave, grating, z)
+        err = np.full(wave.size, 0.02 * np.median(clean) + 0.01 * (clean.max() - np.median(clean)))
+        flux = clean + rng.normal(0, err)
+        options = replace(OPTIONS, z_min=z - 0.4, z_max=6.0, n_minima=2)
+        result = zscan.fit_redshift(wave, flux, err**-2.0, grating=grating, templates=load_templates(), options=options)
+        velocity.append((result.z_best - z) / (1 + z) * lsf.C_KMS)
+        pull.append((result.z_best - z) / result.z_err)
+    assert abs(np.mean(velocity)) < fine
+    assert np.std(velocity) < 2 * fine
+    assert np.median(np.abs(pull)) < 3
+
+
+def test_fine_curve_is_smooth_with_one_minimum():
+    wave = medium_grid()
+    flux = galaxy(wave, "G395M", 5.0123)
+    ivar = np.full(wave.size, 0.02**-2)
+    result = zscan.fit_redshift(
+        wave, flux, ivar, grating="G395M", templates=load_templates(), options=replace(OPTIONS, z_min=4.9, n_minima=1)
+    )
+    near = np.abs(result.z - result.z_best) < 0.006
+    slope = np.sign(np.diff(result.chi2[near]))
+    assert np.count_nonzero(np.diff(slope)) == 1
+    assert result.z_best == pytest.approx(5.0123, abs=6e-5)  # 3 km/s: doublet ratios differ
+    assert result.confidence > 0.999
+
+
+def test_result_is_complete_and_input_is_untouched():
+    wave = prism_grid()
+    flux = galaxy(wave, "PRISM", 3.2)
+    ivar = np.full(wave.size, 0.02**-2)
+    flux[50], ivar[60] = np.nan, 0.0
+    for one in (wave, flux, ivar):
+        one.flags.writeable = False
+    result = zscan.fit_redshift(wave, flux, ivar, grating="prism", templates=load_templates(), options=OPTIONS)
+    assert result.model.shape == result.continuum.shape == result.used.shape == wave.shape
+    assert np.all(np.isfinite(result.model))
+    assert not result.used[50] and not result.used[60] and not result.used[:5].any() and not result.used[-5:].any()
+    assert result.n_pix == result.used.sum()
+    assert np.all(np.diff(result.z) > 0) and result.z.shape == result.chi2.shape
+    assert len(result.names) == result.coefficients.size
+    assert result.peaks[0, 0] == result.z_best and np.all(np.diff(result.peaks[:, 2]) >= 0)
+    residual = (flux - result.model)[result.used]
+    assert np.std(residual) < 0.03 * flux[result.used].max()
+    assert 0 <= result.confidence_tempered <= result.confidence + 1e-9 and result.confidence <= 1
+
+
+def test_spike_does_not_become_a_line():
+    wave = prism_grid()
+    rng = np.random.default_rng(2)
+    flux = galaxy(wave, "PRISM", 3.2, line_flux=0.3) + rng.normal(0, 0.02, wave.size)
+    flux[150] += 3.0
+    result = zscan.fit_redshift(
+        wave, flux, np.full(wave.size, 0.02**-2), grating="PRISM", templates=load_templates(), options=OPTIONS
+    )
+    assert not result.used[150]
+    assert result.z_best == pytest.approx(3.2, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w, f, i: (w, f[:-1], i), "one length"),
+        (lambda w, f, i: (w[::-1], f, i), "increasing"),
+        (lambda w, f, i: (w[:3], f[:3], i[:3]), "at least 20"),
+        (lambda w, f, i: (w, f * np.nan, i), "0 usable"),
+        (lambda w, f, i: (w, f, i * 0), "0 usable"),
+    ],
+)
+def test_bad_input_is_named(change, message):
+    wave = prism_grid()
+    spectrum = change(wave, np.ones(wave.size), np.ones(wave.size))
+    with pytest.raises(ValueError, match=message):
+        zscan.fit_redshift(*spectrum, grating="PRISM", templates=load_templates())
+
+
+def test_unknown_grating_is_named():
+    wave = prism_grid()
+    with pytest.raises(ValueError, match="G999X"):
+        zscan.fit_redshift(wave, wave, wave, grating="G999X", templates=load_templates())
+
+
+def test_a_spectrum_of_zeros_has_no_confidence():
+    wave = prism_grid()
+    result = zscan.fit_redshift(
+        wave, np.zeros(wave.size), np.ones(wave.size), grating="PRISM", templates=load_templates(), options=OPTIONS
+    )
+    assert result.confidence < 0.05
+    assert result.chi2_min == 0
