@@ -1,0 +1,1 @@
+"""Figures, measures and the HTML report, made from the products on disk."""

@@ -1,0 +1,227 @@
+"""Which figures a report has, and drawing them, in this process or in a few."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nirfire.errors import DataError
+from nirfire.products.naming import CAL, RATE, SPEC, ZFIT, ExposureName, Workspace
+from nirfire.products.slitcal import SlitCal
+from nirfire.products.spectrum import Spectrum
+from nirfire.products.zfit import RedshiftFit
+from nirfire.qa.compare import compare_with_published
+from nirfire.qa.html import Picture
+from nirfire.qa.measure import RatioBins, ratio_bins
+from nirfire.qa.truth import TrueSource, Truth
+
+FIGURES = "figures"
+
+
+@dataclass(frozen=True)
+class Task:
+    """The figures of one exposure, or of one source in one grating.
+
+    Attributes
+    ----------
+    workspace : Workspace
+    exposure : ExposureName or None
+    source : int
+        0 for an exposure.
+    grating : str
+    spec : Path or None
+        The source's spectrum, where there is one.
+    truth : Path or None
+        Truth folder.
+    published : Path or None
+        A published spectrum of the source.
+    """
+
+    workspace: Workspace
+    exposure: ExposureName | None = None
+    source: int = 0
+    grating: str = ""
+    spec: Path | None = None
+    truth: Path | None = None
+    published: Path | None = None
+
+    @property
+    def key(self) -> str:
+        return str(self.exposure) if self.exposure else f"{self.source} {self.grating}"
+
+
+def plan(workspace: Workspace, truth: Path | None, published: Path | None) -> list[Task]:
+    """What there is to draw: every cleaned exposure, every source and grating with cutouts or a spectrum."""
+    tasks = [Task(workspace, exposure=name) for name in workspace.find_exposures(RATE)]
+    sources = workspace.find_sources()
+    for source in sources:
+        specs = {_grating(path): path for path in workspace.find_combined(source, SPEC)}
+        cals = {_grating(workspace.slit(n, source, CAL)) for n in workspace.find_slits(source, CAL)}
+        mine = published if published and is_about(published, source, sources) else None
+        for grating in sorted(set(specs) | cals):
+            tasks.append(Task(workspace, None, source, grating, specs.get(grating), truth, mine))
+    return tasks
+
+
+def is_about(published: Path, source: int, sources: list[int]) -> bool:
+    """True when a file's name has the source's number, or there is no other source."""
+    return sources == [source] or re.search(rf"(?<!\d){source}(?!\d)", published.name) is not None
+
+
+def _grating(path: Path) -> str:
+    from nirfire.products.fitsfile import open_fits
+
+    try:
+        with open_fits(path) as hdus:
+            return str(hdus[0].header.get("GRATING", "")).upper()
+    except DataError:
+        return "unreadable"
+
+
+def draw_all(
+    tasks: list[Task], processes: int, done: Callable[[Task], None] = lambda task: None
+) -> dict[str, list[Picture]]:
+    """Draw everything.
+
+    Parameters
+    ----------
+    tasks : list of Task
+    processes : int
+        1 draws in this process.
+    done : callable
+        Called with each task when its figures are there.
+
+    Returns
+    -------
+    dict of str to list of Picture
+        By the task's `key`.
+    """
+    if processes <= 1 or len(tasks) < 2:
+        found = {}
+        for task in tasks:
+            found[task.key] = draw(task)
+            done(task)
+        return found
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(processes, len(tasks)), context) as pool:
+        futures = {pool.submit(draw, task): task for task in tasks}
+        for future in as_completed(futures):
+            done(futures[future])
+        return {task.key: future.result() for future, task in futures.items()}
+
+
+def draw(task: Task) -> list[Picture]:
+    """Draw the figures of one task; a product that cannot be read becomes a picture that says so."""
+    return _exposure(task) if task.exposure else _source(task)
+
+
+def _attempt(task: Task, stem: str, caption: str, function: Callable[[Path], Path | None]) -> list[Picture]:
+    address = f"{FIGURES}/{stem}.png"
+    try:
+        made = function(task.workspace.report / address)
+    except DataError as error:
+        return [Picture(address, caption, str(error))]
+    return [Picture(address, caption)] if made else []
+
+
+def _exposure(task: Task) -> list[Picture]:
+    from nirfire.qa.exposure_figures import exposure_figure
+
+    assert task.exposure is not None
+    rate = task.workspace.exposure(task.exposure, RATE)
+    caption = "Raw count rate, what was subtracted, and what is left; below, medians before and after, and residuals."
+    return _attempt(task, f"exposure-{task.exposure}", caption, lambda png: exposure_figure(rate, png))
+
+
+def _source(task: Task) -> list[Picture]:
+    from nirfire.qa.cutout_figures import cutouts_figure, read_nods, stack_figure
+    from nirfire.qa.spectrum_figures import chi2_figure, spectrum_figure
+
+    stem = f"source-{task.source}-{task.grating.lower()}"
+    name = f"source {task.source}  {task.grating}"
+    caption = "Calibrated 2D cutouts and the same after nod subtraction; arrows mark the source's planned row."
+
+    def cutouts(png: Path) -> Path | None:
+        nods = read_nods(task.workspace, task.source, task.grating)
+        return cutouts_figure(nods, png, f"{name}   {_cutout_facts(nods[0].cal)}" if nods else name)
+
+    pictures = _attempt(task, f"{stem}-cutouts", caption, cutouts)
+    if task.spec is None:
+        return pictures
+    try:
+        spectrum, fit = Spectrum.read(task.spec), _fit(task.spec)
+        true, true_flux, bins = _truth(task, spectrum)
+    except DataError as error:
+        return [*pictures, Picture("", "1D spectrum", str(error))]
+    kind = f"   {true.kind}" if true else ""
+    title = f"{name}{kind}   {_spectrum_facts(spectrum)}"
+    z_true = true.z if true and true.has_redshift else None
+    spec, published = task.spec, task.published
+    pictures += _attempt(
+        task,
+        f"{stem}-stack",
+        "Rectified stack; its profile (median over wavelength), the extraction profile and the boxcars.",
+        lambda png: stack_figure(spectrum, png, title),
+    )
+    pictures += _attempt(
+        task,
+        f"{stem}-spectrum",
+        "1D spectrum with the redshift fit; main lines at the fitted redshift." + _against(bins),
+        lambda png: spectrum_figure(spectrum, fit, png, title=title, truth=true_flux, bins=bins),
+    )
+    if fit is not None:
+        caption = "chi-squared against redshift: whole range, and about the best."
+        pictures += _attempt(
+            task, f"{stem}-chi2", caption, lambda png: chi2_figure(fit, png, title=name, z_true=z_true)
+        )
+    if published is not None:
+        caption = "Beside a published extraction of the same source."
+        pictures += _attempt(
+            task, f"{stem}-published", caption, lambda png: compare_with_published(spec, published, png)
+        )
+    return pictures
+
+
+def _against(bins: RatioBins | None) -> str:
+    if bins is None or not bins.used.any():
+        return ""
+    return f" Against the truth: median ratio {bins.median_ratio:.3f}, median deviation {bins.median_deviation:.1%}."
+
+
+def _fit(spec: Path) -> RedshiftFit | None:
+    path = spec.with_name(spec.name.removesuffix(SPEC) + ZFIT)
+    return RedshiftFit.read(path) if path.exists() else None
+
+
+def _truth(task: Task, spectrum: Spectrum) -> tuple[TrueSource | None, np.ndarray | None, RatioBins | None]:
+    if task.truth is None:
+        return None, None, None
+    truth = Truth.read(task.truth)
+    true_flux = truth.on_grid(task.source, spectrum.wave, spectrum.grating)
+    bins = ratio_bins(spectrum, true_flux) if true_flux is not None else None
+    return truth.of(task.source), true_flux, bins if bins is not None and bins.used.any() else None
+
+
+def _cutout_facts(cal: SlitCal) -> str:
+    header = cal.slit_header
+    facts = [f"quadrant {header['MSAQUAD']}" if "MSAQUAD" in header else ""]
+    facts.append(f"slitlet {header['SLITID']}" if "SLITID" in header else "")
+    if "SRCXPOS" in header and "SRCYPOS" in header:
+        facts.append(f"in shutter x {header['SRCXPOS']:+.3f}, y {header['SRCYPOS']:+.3f}")
+    if cal.header.get("STKSHTRS", "N/A") != "N/A":
+        facts.append(f"stuck-closed shutters: {cal.header['STKSHTRS']}")
+    return ",  ".join(f for f in facts if f)
+
+
+def _spectrum_facts(spectrum: Spectrum) -> str:
+    meta = {k: v[0] for k, v in spectrum.meta.items()}
+    facts = [f"{meta['EXPTIME']:.0f} s" if "EXPTIME" in meta else ""]
+    facts.append(f"{len(spectrum.exposures)} exposures" if spectrum.exposures is not None else "")
+    facts.append(f"profile {meta['NFPROFIL']}" if "NFPROFIL" in meta else "")
+    return ",  ".join(f for f in facts if f)

@@ -1,0 +1,216 @@
+"""Figures of a 1D spectrum with its redshift fit, and of chi2(z)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nirfire.products.spectrum import Spectrum
+from nirfire.products.zfit import RedshiftFit
+from nirfire.qa.canvas import COLOURS, new_figure, percentiles, save_png
+from nirfire.qa.marks import mark_lines
+from nirfire.qa.measure import RatioBins
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+EDGE = 5  # pixels at both ends that do not set the scale
+ZOOM_SIGMAS, ZOOM_LEAST = 12.0, 0.01  # half width of the zoom: errors of z, and at least this times 1 + z
+SHOWN_BOX = 3
+NEIGHBOUR = 3.0
+
+
+def spectrum_figure(
+    spectrum: Spectrum,
+    fit: RedshiftFit | None,
+    png: Path,
+    *,
+    title: str,
+    truth: np.ndarray | None = None,
+    bins: RatioBins | None = None,
+) -> Path:
+    """Draw the 1D spectrum with all that is held against it.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    fit : RedshiftFit or None
+    png : Path
+        The figure to write.
+    title : str
+    truth : ndarray, shape (n_wave,), optional [uJy]
+        True f_nu on the spectrum's own grid.
+    bins : RatioBins, optional
+        Flux over truth, for a panel of its own.
+    """
+    heights = [3.6] + [1.1] * (fit is not None) + [1.1] * (bins is not None)
+    figure = new_figure(12.6, 1.1 + sum(heights))
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    panels = list(np.atleast_1d(figure.subplots(len(heights), 1, height_ratios=heights, sharex=True)))
+    main = panels.pop(0)
+    good = ~spectrum.mask & np.isfinite(spectrum.flux) & np.isfinite(spectrum.err)
+    main.set_xlim(*_wave_limits(spectrum.wave, good))
+    _main_panel(main, spectrum, fit, truth, good)
+    last = main
+    if fit is not None:
+        last = panels.pop(0)
+        _residuals(last, spectrum, fit, good)
+        mark_lines(main, fit.z)
+        mark_lines(last, fit.z, label=False)
+    if bins is not None:
+        last = panels.pop(0)
+        _ratio(last, bins)
+    last.set_xlabel("wavelength [um, vacuum]", fontsize=9)
+    return save_png(figure, png)
+
+
+def _wave_limits(wave: np.ndarray, good: np.ndarray) -> tuple[float, float]:
+    shown = wave[good] if good.sum() > 1 else wave
+    pad = 0.01 * (shown[-1] - shown[0])
+    return float(shown[0] - pad), float(shown[-1] + pad)
+
+
+def _main_panel(
+    axes: Axes, spectrum: Spectrum, fit: RedshiftFit | None, truth: np.ndarray | None, good: np.ndarray
+) -> None:
+    wave, flux = spectrum.wave, np.where(good, spectrum.flux, np.nan)
+    err = np.where(good, spectrum.err, np.nan)
+    axes.fill_between(wave, flux - err, flux + err, step="mid", color=COLOURS["error"], alpha=0.6, lw=0,
+                      label="1 sigma error")  # fmt: skip
+    if SHOWN_BOX in spectrum.boxes:
+        box = np.where(good, spectrum.boxes[SHOWN_BOX][0], np.nan)
+        axes.step(wave, box, where="mid", color=COLOURS["box"], lw=0.7, alpha=0.8, label=f"boxcar {SHOWN_BOX} px")
+    axes.step(wave, flux, where="mid", color=COLOURS["data"], lw=0.9, label="optimal extraction")
+    if truth is not None:
+        axes.plot(wave, truth, color=COLOURS["truth"], lw=1.2, alpha=0.9, label="truth at this resolution")
+    if fit is not None:
+        label = f"fit, z = {fit.z:.4f}"
+        axes.plot(fit.wave, fit.model, color=COLOURS["model"], lw=0.9, alpha=0.85, label=label)
+    axes.axhline(0, color=COLOURS["data"], lw=0.6)
+    axes.set_ylim(*flux_limits(flux, err, truth))
+    axes.set_ylabel(r"$f_\nu$ [uJy]", fontsize=9)
+    axes.tick_params(labelsize=8)
+    if not good.any():
+        axes.text(
+            0.5, 0.5, "no valid pixel", transform=axes.transAxes, ha="center", fontsize=14, color=COLOURS["model"]
+        )
+    axes.legend(fontsize=8, loc="upper left", ncols=5, framealpha=0.85)
+
+
+def flux_limits(flux: np.ndarray, err: np.ndarray, truth: np.ndarray | None = None) -> tuple[float, float]:
+    """Limits of a flux axis that show the lines in full and are not set by single wild pixels.
+
+    Parameters
+    ----------
+    flux, err : ndarray, shape (n_wave,) [uJy]
+        NaN where masked.
+    truth : ndarray, shape (n_wave,), optional [uJy]
+
+    Returns
+    -------
+    low, high : float
+
+    Notes
+    -----
+    Percentiles 1 and 99 of the pixels with errors below 4 times the median error, raised to the highest pixel above
+    3 sigma. A pixel counts as at most 3 times as far above the median as its higher neighbour, which no line does.
+    """
+    good = np.isfinite(flux) & np.isfinite(err)
+    index = np.flatnonzero(good)
+    inner = index[EDGE : index.size - EDGE] if index.size > 4 * EDGE else index
+    if inner.size == 0:
+        return -1.0, 1.0
+    value, sigma = flux[inner], err[inner]
+    level = float(np.median(value))
+    padded = np.pad(value, 1, mode="edge")
+    beside = np.maximum(padded[:-2], padded[2:]) - level
+    capped = np.minimum(value, level + NEIGHBOUR * np.maximum(beside, 0.0))
+    floor, top = percentiles(value[sigma < 4 * np.median(sigma)], 1.0, 99.0)
+    top = max(top, float(np.max(capped[value > 3 * sigma], initial=top)))
+    if truth is not None and np.isfinite(truth[inner]).any():
+        top = max(top, float(np.nanpercentile(truth[inner], 99.9)))
+    low = min(0.0, floor)
+    return low - 0.08 * (top - low), top + 0.22 * (top - low)
+
+
+def _residuals(axes: Axes, spectrum: Spectrum, fit: RedshiftFit, good: np.ndarray) -> None:
+    model = np.interp(spectrum.wave, fit.wave, fit.model) if fit.model.size != spectrum.wave.size else fit.model
+    pull = np.where(good, (spectrum.flux - model) / np.where(good, spectrum.err, 1.0), np.nan)
+    axes.axhspan(-1, 1, color=COLOURS["error"], alpha=0.4, lw=0)
+    axes.axhline(0, color=COLOURS["model"], lw=0.8)
+    axes.step(spectrum.wave, pull, where="mid", color=COLOURS["data"], lw=0.7)
+    low, high = percentiles(pull, 0.5, 99.5)
+    reach = float(np.clip(1.2 * max(abs(low), abs(high)), 4.0, 40.0))
+    axes.set_ylim(-reach, reach)
+    axes.set_ylabel("(data - fit)\n/ sigma", fontsize=8)
+    axes.tick_params(labelsize=8)
+
+
+def _ratio(axes: Axes, bins: RatioBins) -> None:
+    axes.axhspan(0.9, 1.1, color=COLOURS["truth"], alpha=0.15, lw=0)
+    axes.axhline(1, color=COLOURS["truth"], lw=0.8)
+    used = bins.used
+    for chosen, colour, face, name in (
+        (used, COLOURS["data"], COLOURS["data"], "counted"),
+        (~used, COLOURS["error"], "white", "too faint to count"),
+    ):
+        if chosen.any():
+            axes.errorbar(bins.wave[chosen], bins.ratio[chosen], bins.error[chosen], fmt="o", ms=3.5, color=colour,
+                          mfc=face, elinewidth=0.8, label=name)  # fmt: skip
+    median = np.median(np.abs(bins.ratio[used] - 1)) if used.any() else np.nan
+    low, high = percentiles(bins.ratio[used], 5, 95)
+    axes.set_ylim(min(0.6, low - 0.15), max(1.4, high + 0.15))
+    axes.set_ylabel(f"flux / truth\nbins of {bins.n_pixels} px", fontsize=8)
+    title = f"median |ratio - 1| = {median:.3f}"
+    axes.legend(fontsize=7, loc="lower left" if low > 0.75 else "upper left", ncols=2, title=title, title_fontsize=7)
+    axes.tick_params(labelsize=8)
+
+
+def chi2_figure(fit: RedshiftFit, png: Path, *, title: str, z_true: float | None = None) -> Path:
+    """Draw delta chi2 against redshift, whole range and about the best.
+
+    Parameters
+    ----------
+    fit : RedshiftFit
+    png : Path
+        The figure to write.
+    title : str
+    z_true : float, optional
+        The true redshift.
+    """
+    figure = new_figure(12.6, 2.9)
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    whole, zoom = figure.subplots(1, 2, width_ratios=(2.2, 1))
+    delta = fit.chi2 - np.nanmin(fit.chi2)
+    known = z_true is not None and np.isfinite(z_true)
+    for axes in (whole, zoom):
+        axes.axvline(fit.z, color=COLOURS["model"], lw=1.2, label=f"best, z = {fit.z:.4f}")
+        if known:
+            axes.axvline(z_true, color=COLOURS["truth"], lw=1.2, ls="--", label=f"true, z = {z_true:.4f}")
+        axes.plot(fit.z_grid, delta, color=COLOURS["data"], lw=0.8)
+        axes.set_xlabel("redshift", fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.axhline(0, color=COLOURS["error"], lw=0.6)
+    whole.set_ylabel(r"$\chi^2 - \chi^2_{\min}$", fontsize=9)
+    whole.set_xlim(float(fit.z_grid[0]), float(fit.z_grid[-1]))
+    top = float(np.nanmax(delta)) or 1.0
+    whole.set_ylim(-0.04 * top, 1.06 * top)
+    others = [(float(p["z"]), float(p["chi2"]) - float(np.nanmin(fit.chi2))) for p in fit.peaks[1:]]
+    if others:
+        whole.plot(*zip(*others, strict=True), "v", ms=5, color=COLOURS["mark"], label="next minima")
+    whole.legend(fontsize=8, loc="lower right", framealpha=0.85)
+    _zoom(zoom, fit, delta)
+    return save_png(figure, png)
+
+
+def _zoom(axes: Axes, fit: RedshiftFit, delta: np.ndarray) -> None:
+    error = fit.z_err if np.isfinite(fit.z_err) and fit.z_err > 0 else 0.0
+    half = min(max(ZOOM_SIGMAS * error, ZOOM_LEAST * (1 + fit.z)), 0.3 * (1 + fit.z))
+    axes.set_xlim(fit.z - half, fit.z + half)
+    near = np.abs(fit.z_grid - fit.z) <= half
+    top = float(np.nanmax(delta[near], initial=0.0)) if near.any() else 0.0
+    top = max(top, 12.0)
+    axes.set_ylim(-0.06 * top, 1.08 * top)
+    axes.set_title(f"z = {fit.z:.5f} +- {error:.5f}   confidence {fit.confidence:.3f}", fontsize=8)

@@ -1,0 +1,87 @@
+"""The demo's measures on products whose faults are known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nirfire.errors import DataError
+from nirfire.pipeline.execute import StageReport
+from nirfire.pipeline.jobs import DONE, NO_WORK, Outcome
+from nirfire.products.naming import SPEC, ZFIT
+from nirfire.products.spectrum import Spectrum
+from nirfire.qa.metrics import METRICS, demo_metrics, demo_table
+
+STAGES = (
+    StageReport("detector", (Outcome("detector", "a", DONE), Outcome("detector", "b", NO_WORK, "none")), 12.5, 1.5),
+    StageReport("clean", (Outcome("clean", "a", DONE),), 7.5, 2.5),
+)
+
+
+def value(metrics, name):
+    found = [m for m in metrics["metrics"] if m["name"].startswith(name)]
+    assert len(found) == 1, name
+    return found[0]
+
+
+def test_measures_of_known_faults(workspace, truth_folder):
+    metrics = demo_metrics(workspace, truth_folder, STAGES)
+    share = value(metrics, "share of them")
+    assert (share["value"], share["ok"]) == (1.0, True), "both galaxies are within 0.003 (1 + z)"
+    flux = value(metrics, "median |flux/truth - 1|, point sources")
+    assert flux["value"] == pytest.approx(0.05, abs=0.005)
+    assert flux["ok"] is True
+    assert value(metrics, "products that are NaN only")["ok"] is True
+    by_source = {row["source_id"]: row for row in metrics["sources"]}
+    assert by_source[103]["flux_ratio"] == pytest.approx(0.70, abs=0.01)
+    assert by_source[103]["z_deviation"] == pytest.approx(0.001)
+    assert by_source[101]["z_true"] is None
+    assert value(metrics, "wall time, all stages")["value"] == 20.0
+    assert value(metrics, "wall time, clean")["value"] == 7.5
+    memory = next(m for m in metrics["metrics"] if m["name"] == "peak memory")
+    assert (memory["value"], memory["ok"]) == (2.5, True)
+
+
+def test_the_file_is_strict_json_and_the_same(workspace, truth_folder):
+    metrics = demo_metrics(workspace, truth_folder, STAGES)
+
+    def refuse(text):
+        raise AssertionError(f"{text} is not JSON")
+
+    text = (workspace.report / METRICS).read_text()
+    assert json.loads(text, parse_constant=refuse) == metrics
+
+
+def test_a_wrong_redshift_a_missing_spectrum_and_an_empty_one_are_seen(workspace, truth_folder, make_fit, wave):
+    make_fit(1.0, np.ones(wave.shape)).write(workspace.combined(105, "PRISM", "CLEAR", ZFIT))
+    spec = workspace.combined(103, "PRISM", "CLEAR", SPEC)
+    whole = Spectrum.read(spec)
+    nothing = np.full(wave.shape, np.nan)
+    replace(whole, flux=nothing, err=nothing, mask=np.ones(wave.shape, bool)).write(spec)
+    workspace.combined(101, "PRISM", "CLEAR", SPEC).unlink()
+    metrics = demo_metrics(workspace, truth_folder, STAGES)
+    assert metrics["empty_products"] == [spec.name]
+    assert value(metrics, "products that are NaN only")["ok"] is False
+    assert value(metrics, "sure (confidence")["value"] == 1
+    assert value(metrics, "share of them")["value"] == 0.0
+    assert value(metrics, "catalogued sources without")["value"] == 1
+    assert value(metrics, "median |flux/truth - 1|, point sources")["value"] is None
+    by_source = {row["source_id"]: row for row in metrics["sources"]}
+    assert by_source[103]["nan_only"] is True
+    assert by_source[101]["note"] == "no spectrum"
+
+
+def test_the_table_has_a_row_per_source(workspace, truth_folder):
+    table = demo_table(demo_metrics(workspace, truth_folder, STAGES))
+    assert list(table["source_id"]) == [101, 103, 105]
+    assert np.isnan(table["z_true"][0])
+    assert table["z_fit"][1] == pytest.approx(3.004)
+    assert table["flux_error"][1] == pytest.approx(0.30, abs=0.01)
+
+
+def test_absent_truth_is_said(workspace, tmp_path):
+    with pytest.raises(DataError, match="truth table not found"):
+        demo_metrics(workspace, tmp_path / "nowhere", STAGES)
