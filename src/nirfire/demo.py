@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from astropy.table import Table
 
+from nirfire import __version__
+from nirfire.errors import DataError
 from nirfire.pipeline.environment import references_environment, thread_environment
 from nirfire.pipeline.execute import Pool, StageReport, run_stage
 from nirfire.pipeline.jobs import Job, Ledger
 from nirfire.pipeline.run import Progress, RunOptions, RunReport, run_folder
+from nirfire.products.atomic import write_text
 from nirfire.products.naming import UNCAL, Workspace
 from nirfire.simulate import truth
+from nirfire.simulate.crds_cache import instrument_key
 from nirfire.simulate.observation import Exposure, Observation, Options, default_filter
 from nirfire.simulate.scene import demo_scene
 from nirfire.tasks.stuck import StuckList, write_stuck
 
-RAW = "raw"
+RAW, PLAN = "raw", "plan.json"
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class DemoOptions:
         Pattern.
     seed : int
         The same seed gives the same files.
+    groups : int
+        Reads of a ramp; more need more memory in the stock jump step (1.7 GB a worker for 5).
     """
 
     grating: str = "PRISM"
@@ -42,6 +49,7 @@ class DemoOptions:
     dithers: int = 1
     visits: int = 1
     seed: int = 1
+    groups: int = 5
 
 
 def run_demo(workspace: Workspace, demo: DemoOptions, options: RunOptions, progress: Progress) -> RunReport:
@@ -62,15 +70,21 @@ def run_demo(workspace: Workspace, demo: DemoOptions, options: RunOptions, progr
     -------
     RunReport
         Its first stage is ``simulate``.
+
+    Raises
+    ------
+    DataError
+        The workspace holds another simulation, or the mode or pattern does not exist.
     """
     raw = workspace.folder / RAW
+    _check_same_plan(raw / PLAN, demo)
     environment = references_environment(simulated=True, needed=True, progress=progress.say)
     plan = Observation(
         scene=demo_scene(demo.size, demo.grating),
         grating=demo.grating,
         filter=default_filter(demo.grating),
         seed=demo.seed,
-        options=Options(n_nods=demo.nods, n_dithers=demo.dithers, n_visits=demo.visits),
+        options=Options(n_nods=demo.nods, n_dithers=demo.dithers, n_visits=demo.visits, n_groups=demo.groups),
     )
     with Pool(options.jobs, environment | thread_environment()) as pool:
         simulated = _simulate(plan, raw, workspace, pool, progress)
@@ -78,6 +92,23 @@ def run_demo(workspace: Workspace, demo: DemoOptions, options: RunOptions, progr
         write_stuck(workspace.stuck_list, stuck_as_inspected(raw / truth.FOLDER, plan))
     report = run_folder(raw, workspace, options, progress)
     return RunReport((simulated, *report.stages), report.catalogue)
+
+
+def _check_same_plan(path: Path, demo: DemoOptions) -> None:
+    """Refuse to mix exposures of one simulation with the truth of another."""
+    plan = {**asdict(demo), "instrument": instrument_key(), "nirfire": __version__}
+    if not path.exists():
+        write_text(path, json.dumps(plan, indent=1) + "\n")
+        return
+    before = json.loads(path.read_text())
+    changed = sorted(name for name in plan if before.get(name) != plan[name])
+    if changed:
+        raise DataError(
+            "the workspace holds another simulation",
+            file=path,
+            key=", ".join(changed),
+            remedy="give another workspace (-w), or remove this one",
+        )
 
 
 def write_exposure(plan: Observation, exposure: Exposure, detector: str, folder: Path) -> None:

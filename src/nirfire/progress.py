@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
@@ -44,9 +45,9 @@ class TerminalProgress:
     def tick(self, outcome: Outcome) -> None:
         """Count one outcome."""
         if outcome.status in BAD:
-            self.console.print(f"[red]{outcome.status}[/red] {outcome.task} {outcome.key}\n  {outcome.reason}")
-            if outcome.log:
-                self.console.print(f"  log: {outcome.log}", soft_wrap=True)
+            log = f"\n  log: {outcome.log}" if outcome.log else ""
+            said = escape(f"{outcome.task} {outcome.key}\n  {outcome.reason}{log}")
+            self.console.print(f"[red]{outcome.status}[/red] {said}", soft_wrap=True)
         self._counts[outcome.status] = self._counts.get(outcome.status, 0) + 1
         if self._task is not None:
             shown = [f"{n} {s}" for s, n in self._counts.items() if s in (*BAD, NO_WORK, SKIPPED)]

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 
 from nirfire.errors import DataError
-from nirfire.simulate.crds_cache import cache_environment, ensure_cache
+from nirfire.simulate.crds_cache import CONTEXT, cache_environment, ensure_cache
+from nirfire.stsci.crds_check import check_cache
 
 THREAD_CAPS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -30,10 +31,12 @@ def references_environment(*, simulated: bool, needed: bool, progress: Callable[
     Raises
     ------
     DataError
-        Real exposures need references, and neither CRDS_PATH nor CRDS_SERVER_URL is set.
+        Real exposures need references and CRDS_PATH is not set, or the embedded cache lacks a file.
     """
     if simulated or not needed:
-        return cache_environment(ensure_cache(progress))
+        folder = ensure_cache(progress)
+        check_cache(folder, CONTEXT)
+        return cache_environment(folder)
     if "CRDS_PATH" not in os.environ:
         raise DataError(
             "real exposures need the JWST reference files",
