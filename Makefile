@@ -32,7 +32,7 @@ lint: setup
 
 bench: setup
 	@mkdir -p build
-	@for f in benchmarks/*.py; do n=$$(basename $$f .py); $(BIN)/python $$f --json build/bench-$$n.json || exit 1; done
+	@for f in benchmarks/[a-z]*.py; do n=$$(basename $$f .py); $(BIN)/python $$f --json build/bench-$$n.json || exit 1; done
 
 docs: setup
 	$(BIN)/mkdocs build --strict --quiet

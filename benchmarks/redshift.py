@@ -9,10 +9,7 @@ the real spectra (FOLDER, default $NIRFIRE_TEST_DATA or ../shared/data beside th
 
 from __future__ import annotations
 
-import argparse
 import csv
-import json
-import os
 import resource
 import time
 from pathlib import Path
@@ -21,6 +18,7 @@ import numpy as np
 from astropy.io import fits
 from scipy.optimize import nnls as scipy_nnls
 
+from _rows import entry, parser, save
 from nirfire.core import lsf, zkernel, zscan
 from nirfire.core.templates import on_grid
 from nirfire.products.template_store import load_templates
@@ -54,8 +52,8 @@ def speed(grating: str) -> list[dict]:
         start = time.process_time()
         result = zscan.fit_redshift(wave, flux, ivar, grating=grating, templates=templates)
         times.append(time.process_time() - start)
-    goal = SPEED_GOALS[grating]
-    out = [entry(f"{grating} fit, {wave.size} px, {result.z.size} z", min(times), "s CPU", goal, min(times) <= goal)]
+    goal, typical = SPEED_GOALS[grating], float(np.median(times))
+    out = [entry(f"{grating} fit, {wave.size} px, {result.z.size} z", typical, "s CPU", goal, typical <= goal)]
     return [*out, entry(f"{grating} coarse grid alone with dense scipy nnls", dense_scan(grating), "s CPU", None, True)]
 
 
@@ -104,21 +102,11 @@ def accuracy(folder: Path, grating: str, noise: int, name: str = "default") -> l
     ]
 
 
-def entry(name: str, value: float, unit: str, goal: float | None, ok: bool) -> dict:
-    """One row of the table; prints it at once."""
-    aim = "" if goal is None else f"   goal {goal:g}   {'ok' if ok else 'MISSED'}"
-    print(f"{name:60s} {value:10.4g} {unit:6s}{aim}", flush=True)
-    return {"name": name, "value": float(value), "unit": unit, "goal": goal, "ok": bool(ok)}
-
-
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("NIRFIRE_TEST_DATA", beside)))
-    parser.add_argument("--noise", action="store_true")
-    args = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--noise", action="store_true", help="also with multiplied noise (minutes)")
+    args = options.parse_args()
     rows = [row for grating in SPEED_GOALS for row in speed(grating)]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     rows.append(entry("peak memory", memory, "MB", 1000.0, memory < 1000))
@@ -126,8 +114,7 @@ def main() -> None:
         runs = [("PRISM", 1), ("G395M", 1), ("G235M", 1)] + ([("PRISM", 8), ("G395M", 4)] if args.noise else [])
         for grating, noise in runs:
             rows += accuracy(args.data, grating, noise)
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=1))
+    save(rows, args.json)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,8 @@ def write_exposure(plan: Observation, exposure: Exposure, detector: str, folder:
 
 def _simulate(plan: Observation, raw: Path, workspace: Workspace, pool: Pool, progress: Progress) -> StageReport:
     raw.mkdir(parents=True, exist_ok=True)
-    plan.write_tables(raw)
+    if not (raw / truth.FOLDER / truth.SPECTRA).exists():  # the last one written
+        plan.write_tables(raw)
     jobs = []
     for exposure in plan.exposures:
         for detector in plan.detectors:

@@ -23,7 +23,7 @@ def test_known_redshift(real_data, tmp_path, name, source, z, published):
     place = Workspace(tmp_path / "out", name)
     (path,) = place.find_combined(source, ZFIT)
     assert RedshiftFit.read(path).z == pytest.approx(z, abs=0.01)
-    assert list((place.report / "figures").glob("*compar*.png"))
+    assert list((place.report / "figures").glob("*publish*.png"))
     row = Table.read(place.summary("ecsv"))[0]
     assert row["n_exposures"] == 3
     assert row["profile"] == "measured"
