@@ -75,8 +75,8 @@ def test_finished_and_workless_jobs_are_skipped_until_their_input_changes(tmp_pa
     assert again()["no-work"] == "no-work"
 
 
-def test_a_job_that_cannot_be_planned_is_a_data_error(tmp_path, pool):
-    job = Job("act", "x", act, {}, (), (), problem="no metafile")
+def test_a_job_whose_end_is_known_is_not_run(tmp_path, pool):
+    job = Job("act", "x", act, {}, (), (), ended=("data-error", "no metafile"))
     report = run_stage("act", [job], pool, Ledger.open(tmp_path / "l"), tmp_path / "logs")
     assert [(o.status, o.reason) for o in report.outcomes] == [("data-error", "no metafile")]
 

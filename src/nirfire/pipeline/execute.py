@@ -17,7 +17,7 @@ from types import TracebackType
 import psutil
 
 from nirfire.pipeline import worker
-from nirfire.pipeline.jobs import DATA_ERROR, SKIPPED, Job, Ledger, Outcome
+from nirfire.pipeline.jobs import SKIPPED, Job, Ledger, Outcome
 
 SAMPLE_SECONDS = 0.25
 
@@ -135,8 +135,8 @@ def run_stage(
     waiting = []
     for job in jobs:
         reason = None if overwrite else ledger.skip_reason(job)
-        if job.problem:
-            outcomes.append(Outcome(job.task, job.key, DATA_ERROR, job.problem))
+        if job.ended:
+            outcomes.append(Outcome(job.task, job.key, *job.ended))
             ledger.add(outcomes[-1])
         elif reason:
             outcomes.append(Outcome(job.task, job.key, SKIPPED, reason))

@@ -29,8 +29,8 @@ class Job:
         Its keyword arguments; picklable.
     inputs, outputs : tuple of Path
         Files read and written.
-    problem : str
-        Why the job cannot even be planned; it then ends as data-error without being run.
+    ended : (str, str) or None
+        Status and reason, where planning already knows how the job ends; it is then not run.
     """
 
     task: str
@@ -39,7 +39,7 @@ class Job:
     arguments: dict[str, Any]
     inputs: tuple[Path, ...]
     outputs: tuple[Path, ...]
-    problem: str = ""
+    ended: tuple[str, str] | None = None
 
     @property
     def complete(self) -> bool:

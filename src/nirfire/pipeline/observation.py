@@ -11,7 +11,7 @@ from nirfire.errors import DataError
 from nirfire.products.atomic import atomic_path
 from nirfire.products.fitsfile import open_fits
 from nirfire.products.naming import CAL, RATE, RATERAW, UNCAL, ExposureName, Workspace
-from nirfire.products.rate import is_simulated
+from nirfire.products.rate import EXP_TYPE, is_simulated
 
 CLEANED_KEY = "NFVSCALE"
 SOURCE_CAL = re.compile(r"jw\d{11}_\d{5}_\d{5}_nrs[12]_(?P<source>\d+)_cal\.fits")
@@ -101,6 +101,8 @@ def _stage(path: Path) -> tuple[str | None, int | None, bool]:
     with open_fits(path) as hdus:
         header = hdus[0].header
         ours = is_simulated(header)
+        if header.get("EXP_TYPE", EXP_TYPE) != EXP_TYPE:  # target acquisition, images
+            return None, None, ours
         if path.name.endswith(UNCAL):
             return "uncal", None, ours
         if path.name.endswith(RATERAW):

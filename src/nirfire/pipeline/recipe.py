@@ -23,11 +23,11 @@ from pathlib import Path
 from astropy.io import fits
 
 from nirfire.errors import DataError
-from nirfire.pipeline.jobs import Job
+from nirfire.pipeline.jobs import DATA_ERROR, NO_WORK, Job
 from nirfire.pipeline.observation import Inputs
 from nirfire.products.msa import Metafile
 from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, S2D, SPEC, ZFIT, ExposureName, Workspace
-from nirfire.products.rate import read_exposure_header
+from nirfire.products.rate import read_exposure_header, read_slitlets
 from nirfire.tasks.adopt import adopt
 from nirfire.tasks.calibrate import CalibrateSettings, calibrate
 from nirfire.tasks.clean import CleanSettings, clean
@@ -101,15 +101,16 @@ def plan_calibrate(c: Context) -> list[Job]:
         try:
             sources = _sources_in(rate)
         except DataError as error:
-            jobs.append(Job("calibrate", str(name), calibrate, {}, (rate,), (), problem=str(error)))
+            jobs.append(Job("calibrate", str(name), calibrate, {}, (rate,), (), ended=(DATA_ERROR, str(error))))
             continue
-        for source in sources:
+        for source, falls_here in sources.items():
             if not c.wanted(source):
                 continue
+            ended = None if falls_here else (NO_WORK, "its slitlet misses this detector")
             cal = c.workspace.slit(name, source, CAL)
             arguments = {"rate": rate, "cal": cal, "source": source, "settings": c.config.calibrate}
             arguments["closed"] = closed.get(source, ())
-            jobs.append(Job("calibrate", f"{name} {source}", calibrate, arguments, (rate,), (cal,)))
+            jobs.append(Job("calibrate", f"{name} {source}", calibrate, arguments, (rate,), (cal,), ended))
     return jobs
 
 
@@ -169,10 +170,13 @@ STAGES: dict[str, Callable[[Context], list[Job]]] = {
 }
 
 
-def _sources_in(rate: Path) -> list[int]:
-    """Sources of an exposure's MSA configuration."""
+def _sources_in(rate: Path) -> dict[int, bool]:
+    """Sources of an exposure's MSA configuration, and whether their slitlets fall on its detector."""
     facts = read_exposure_header(rate)
-    return Metafile.read(facts.metafile).source_ids(facts.metadata_id)
+    metafile = Metafile.read(facts.metafile)
+    here = read_slitlets(rate)
+    sources = metafile.source_ids(facts.metadata_id)
+    return {s: here is None or bool(metafile.slitlets_of(s, facts.metadata_id) & here) for s in sources}
 
 
 def _stacks(c: Context) -> list[tuple[int, str, str, list[Path]]]:

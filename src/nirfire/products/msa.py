@@ -109,6 +109,11 @@ class Metafile:
         rows = self.configuration(metadata_id)
         return {int(r["source_id"]) for r in rows if r["primary_source"] == "Y" and r["source_id"] > 0}
 
+    def slitlets_of(self, source: int, metadata_id: int) -> set[int]:
+        """Slitlets of a configuration that hold a source."""
+        rows = self.configuration(metadata_id)
+        return {int(s) for s in rows["slitlet_id"][rows["source_id"] == source]}
+
     def name(self, source: int) -> str:
         """The catalogue name of a source; its number where the catalogue has none."""
         match = self.sources["source_id"] == source
@@ -138,7 +143,7 @@ class Metafile:
         Groups of shutters further than `LARGEST_GAP` from the source are not part of its slit and are dropped.
         """
         rows = self.configuration(metadata_id)
-        slitlets = {int(s) for s in rows["slitlet_id"][rows["source_id"] == source]}
+        slitlets = self.slitlets_of(source, metadata_id)
         if len(slitlets) != 1:
             raise DataError(
                 f"source {source} is in {len(slitlets)} slitlets of configuration {metadata_id}, expected one",

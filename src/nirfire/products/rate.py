@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.table import Table
 
 from nirfire.errors import DataError
 from nirfire.products.atomic import write_fits
@@ -36,6 +37,7 @@ REQUIRED = {
 }
 RAMP_REQUIRED = {"NGROUPS": "ramp fit", "NFRAMES": "ramp fit", "GROUPGAP": "ramp fit", "TFRAME": "ramp fit"}
 EXP_TYPE = "NRS_MSASPEC"
+SLITLETS = "SLITLETS"
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,12 @@ def read_exposure_header(path: Path) -> ExposureHeader:
     )
 
 
+def read_slitlets(path: Path) -> set[int] | None:
+    """Slitlets that fall on the detector, as `clean` found them; None where the file does not say."""
+    with open_fits(path) as hdus:
+        return {int(s) for s in hdus[SLITLETS].data["slitlet_id"]} if SLITLETS in hdus else None
+
+
 def is_simulated(header: fits.Header) -> bool:
     """True when the header says that the exposure comes from the embedded instrument."""
     return str(header.get("TITLE", "")).startswith("nirfire simulation")
@@ -146,6 +154,7 @@ class RateImage:
         path: Path,
         background: np.ndarray,
         usable: np.ndarray,
+        slitlets: list[int],
         noise_scale: float,
         cards: dict[str, tuple[Any, str]],
     ) -> None:
@@ -159,6 +168,8 @@ class RateImage:
             What is subtracted; goes into extension BKG.
         usable : ndarray of bool, shape (n_y, n_x)
             Pixels the background was fitted to; goes into extension BKGMASK (1 = fitted).
+        slitlets : list of int
+            Slitlets that fall on this detector; go into extension SLITLETS.
         noise_scale : float
             VAR_RNOISE is multiplied by this.
         cards : dict
@@ -176,4 +187,6 @@ class RateImage:
             bkg.header["BUNIT"] = "DN/s"
             hdus.append(bkg)
             hdus.append(fits.ImageHDU(usable.astype(np.uint8), name="BKGMASK"))
+            table = Table({"slitlet_id": np.array(slitlets, dtype=np.int32)})
+            hdus.append(fits.BinTableHDU(table, name=SLITLETS))
             write_fits(path, hdus)

@@ -9,7 +9,7 @@ import numpy as np
 from nirfire.stsci.crds_check import crds_said_plainly
 
 
-def trace_mask(rate: Path, metafile: Path, *, margin: int = 2) -> np.ndarray:
+def trace_mask(rate: Path, metafile: Path, *, margin: int = 2) -> tuple[np.ndarray, list[int]]:
     """Pixels that see a slitlet or a failed-open shutter.
 
     Parameters
@@ -23,8 +23,10 @@ def trace_mask(rate: Path, metafile: Path, *, margin: int = 2) -> np.ndarray:
 
     Returns
     -------
-    ndarray of bool, shape (n_y, n_x)
+    mask : ndarray of bool, shape (n_y, n_x)
         True on a trace. Curvature is followed: a pixel counts when the slit's WCS gives it a wavelength.
+    slitlets : list of int
+        Slitlets that fall on this detector.
 
     Notes
     -----
@@ -42,8 +44,9 @@ def trace_mask(rate: Path, metafile: Path, *, margin: int = 2) -> np.ndarray:
             assigned = AssignWcsStep.call(model, configure_log=False)
             flagged = MSAFlagOpenStep.call(assigned, configure_log=False)
         mask = np.array(flagged.dq & dqflags.pixel["MSA_FAILED_OPEN"] > 0)
-        for slit in assigned.meta.wcs.get_transform("gwa", "slit_frame").slits:
-            wcs = nirspec.nrs_wcs_set_input(assigned, slit.slit_id)
+        slitlets = [int(slit.slit_id) for slit in assigned.meta.wcs.get_transform("gwa", "slit_frame").slits]
+        for slitlet in slitlets:
+            wcs = nirspec.nrs_wcs_set_input(assigned, slitlet)
             (x0, x1), (y0, y1) = wcs.bounding_box
             columns = np.arange(max(int(np.ceil(x0)), 0), min(int(x1), mask.shape[1] - 1) + 1)
             rows = np.arange(max(int(np.ceil(y0)), 0), min(int(y1), mask.shape[0] - 1) + 1)
@@ -54,7 +57,7 @@ def trace_mask(rate: Path, metafile: Path, *, margin: int = 2) -> np.ndarray:
     for k in range(1, margin + 1):
         grown[k:] |= mask[:-k]
         grown[:-k] |= mask[k:]
-    return grown
+    return grown, slitlets
 
 
 def picture_frame(rate: Path) -> np.ndarray | None:

@@ -37,7 +37,7 @@ def clean(rateraw: Path, rate: Path, settings: CleanSettings) -> None:
     rateraw : Path
         The ``_rateraw.fits``.
     rate : Path
-        The ``_rate.fits`` to write, with extensions BKG and BKGMASK.
+        The ``_rate.fits`` to write, with extensions BKG, BKGMASK and SLITLETS.
     settings : CleanSettings
         Configuration.
 
@@ -48,7 +48,8 @@ def clean(rateraw: Path, rate: Path, settings: CleanSettings) -> None:
     """
     facts = read_exposure_header(rateraw)
     image = RateImage.read(rateraw)
-    usable = sky_pixels(image, trace_mask(rateraw, facts.metafile, margin=settings.margin))
+    traces, slitlets = trace_mask(rateraw, facts.metafile, margin=settings.margin)
+    usable = sky_pixels(image, traces)
     if not usable.any():
         raise DataError("no pixel is free of traces and defects", file=rateraw, remedy="look at the metafile and DQ")
     rows = facts.grating == "PRISM" if settings.rows is None else settings.rows
@@ -68,7 +69,7 @@ def clean(rateraw: Path, rate: Path, settings: CleanSettings) -> None:
         "NFVSCALE": (scale, "factor applied to VAR_RNOISE"),
         "NFSKYPIX": (float(usable.mean()), "share of pixels the background is fitted to"),
     }
-    image.write_cleaned(rate, background, usable, scale, cards)
+    image.write_cleaned(rate, background, usable, slitlets, scale, cards)
 
 
 def sky_pixels(image: RateImage, traces: np.ndarray) -> np.ndarray:
