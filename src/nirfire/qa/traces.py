@@ -56,7 +56,8 @@ def _rows(cal: Path) -> np.ndarray | None:
         wcs = slits[0].get("meta", {}).get("wcs") if slits else None
         if wcs is None:
             return None
-        column, row = wcs.invert(ra, dec, at, with_bounding_box=False)[:2]
+        with np.errstate(over="ignore"):  # far outside the slit; not drawn
+            column, row = wcs.invert(ra, dec, at, with_bounding_box=False)[:2]
     good = np.isfinite(column) & np.isfinite(row)
     if good.sum() < 2:
         return None
