@@ -10,7 +10,7 @@ from pydantic import Field
 
 from nirfire import __version__
 from nirfire.core.zscan import MIN_PIXELS, ScanOptions, fit_redshift
-from nirfire.errors import NoWork
+from nirfire.errors import DataError, NoWork
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.template_store import load_templates
 from nirfire.products.zfit import RedshiftFit
@@ -43,6 +43,8 @@ def redshift(spec: Path, zfit: Path, settings: RedshiftSettings) -> None:
     ------
     NoWork
         Too few valid pixels for a fit.
+    DataError
+        The spectrum has no increasing wavelengths, an unknown grating, or too few pixels left after cleaning.
     """
     spectrum = Spectrum.read(spec)
     ivar = spectrum.ivar
@@ -51,14 +53,17 @@ def redshift(spec: Path, zfit: Path, settings: RedshiftSettings) -> None:
     needed = MIN_PIXELS + 2 * options.edge_pixels
     if n_valid < needed:
         raise NoWork(f"{n_valid} valid pixels, a fit needs {needed}", file=spec)
-    result = fit_redshift(
-        spectrum.wave,
-        np.where(ivar > 0, spectrum.flux, 0.0),
-        ivar,
-        grating=spectrum.grating,
-        templates=load_templates(settings.templates),
-        options=options,
-    )
+    try:
+        result = fit_redshift(
+            spectrum.wave,
+            np.where(ivar > 0, spectrum.flux, 0.0),
+            ivar,
+            grating=spectrum.grating,
+            templates=load_templates(settings.templates),
+            options=options,
+        )
+    except ValueError as error:
+        raise DataError(str(error), file=spec, key="SPEC1D", remedy="look at its wavelengths and errors") from error
     z, z_err, chi2 = np.asarray(result.peaks).T
     cards = {k: spectrum.meta[k] for k in COPIED if k in spectrum.meta}
     cards["ZBEST_C"] = (result.z_coarse, "best redshift of the coarse scan")
