@@ -111,6 +111,11 @@ def _check_same_plan(path: Path, demo: DemoOptions) -> None:
         )
 
 
+def write_tables(plan: Observation, folder: Path) -> None:
+    """Write the MSA metafiles and the truth tables (a job of the pool)."""
+    plan.write_tables(folder)
+
+
 def write_exposure(plan: Observation, exposure: Exposure, detector: str, folder: Path) -> None:
     """Simulate one exposure on one detector (a job of the pool)."""
     plan.write_exposure(exposure, detector, folder)
@@ -118,9 +123,8 @@ def write_exposure(plan: Observation, exposure: Exposure, detector: str, folder:
 
 def _simulate(plan: Observation, raw: Path, workspace: Workspace, pool: Pool, progress: Progress) -> StageReport:
     raw.mkdir(parents=True, exist_ok=True)
-    if not (raw / truth.FOLDER / truth.SPECTRA).exists():  # the last one written
-        plan.write_tables(raw)
-    jobs = []
+    last_table = raw / truth.FOLDER / truth.SPECTRA
+    jobs = [Job("simulate", "tables", write_tables, {"plan": plan, "folder": raw}, (), (last_table,))]
     for exposure in plan.exposures:
         for detector in plan.detectors:
             name = exposure.name(detector)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 
 from nirfire.errors import DataError
-from nirfire.simulate.crds_cache import CONTEXT, cache_environment, ensure_cache
+from nirfire.simulate.crds_cache import CONTEXT, cache_environment, default_folder, ensure_cache
 from nirfire.stsci.crds_check import check_cache
 
 THREAD_CAPS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -34,7 +36,11 @@ def references_environment(*, simulated: bool, needed: bool, progress: Callable[
         Real exposures need references and CRDS_PATH is not set, or the embedded cache lacks a file.
     """
     if simulated or not needed:
-        folder = ensure_cache(progress)
+        folder = default_folder()
+        if not folder.is_dir():
+            progress("building the reference files of the embedded instrument, once: some 15 s")
+            _in_own_process(ensure_cache)
+        ensure_cache()
         check_cache(folder, CONTEXT)
         return cache_environment(folder)
     if "CRDS_PATH" not in os.environ:
@@ -44,6 +50,12 @@ def references_environment(*, simulated: bool, needed: bool, progress: Callable[
             remedy="export CRDS_PATH=$HOME/crds_cache CRDS_SERVER_URL=https://jwst-crds.stsci.edu",
         )
     return {k: v for k, v in os.environ.items() if k.startswith("CRDS_")}
+
+
+def _in_own_process(make: Callable[[], object]) -> None:
+    """Call a function in a process of its own, so that the memory it took is given back."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        executor.submit(make).result()
 
 
 def thread_environment() -> dict[str, str]:

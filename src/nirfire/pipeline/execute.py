@@ -161,7 +161,7 @@ def peak_memory() -> Iterator[list[float]]:
     me = psutil.Process()
 
     def sample() -> None:
-        while not stop.wait(SAMPLE_SECONDS):
+        while True:
             total = 0
             for process in [me, *me.children(recursive=True)]:
                 try:
@@ -169,6 +169,8 @@ def peak_memory() -> Iterator[list[float]]:
                 except psutil.NoSuchProcess:
                     continue
             peak[0] = max(peak[0], total / 1e9)
+            if stop.wait(SAMPLE_SECONDS):
+                return
 
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()
