@@ -27,6 +27,11 @@ JOBS_LEDGER = "jobs.jsonl"
 STUCK_LIST = "stuck_closed_shutters.toml"
 
 
+def visit_metafile(program: int, observation: int, visit: int) -> str:
+    """Name of the first MSA metafile of a visit, as STScI spells it."""
+    return f"jw{program:05d}{observation:03d}{visit:03d}_01_msa.fits"
+
+
 @dataclass(frozen=True, order=True)
 class ExposureName:
     """The name of one exposure on one detector, for example ``jw01345062001_03101_00001_nrs2``."""

@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from nirfire.errors import DataError
 from nirfire.products.atomic import write_fits
-from nirfire.products.naming import UNCAL, ExposureName
+from nirfire.products.naming import UNCAL, ExposureName, visit_metafile
 from nirfire.simulate import truth
 from nirfire.simulate.detector import Noise, generators, make_ramp
 from nirfire.simulate.metafile import DitherPoint, MetafileContent, virtual_id, write_metafile
@@ -86,7 +86,7 @@ class Exposure:
 
 def metafile_name(visit: int) -> str:
     """Name of the MSA metafile of a visit."""
-    return f"jw{PROGRAM:05d}{OBSERVATION:03d}{visit:03d}_01_msa.fits"
+    return visit_metafile(PROGRAM, OBSERVATION, visit)
 
 
 @dataclass(frozen=True)
