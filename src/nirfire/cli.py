@@ -32,8 +32,8 @@ SHOWN_DEMO = {
     "source_id": "source",
     "kind": "kind",
     "z_true": "true z",
-    "z_fit": "fitted z",
-    "z_deviation": "|dz|/(1+z)",
+    "z_fit": "fit z",
+    "z_deviation": "dz/(1+z)",
     "confidence": "confidence",
     "line_sn": "line S/N",
     "flux_error": "flux error",
@@ -127,7 +127,7 @@ def _print_table(table: Table) -> None:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.4g}" if abs(value) < 0.01 else f"{value:.4f}"
+        return "" if math.isnan(value) else f"{value:.1e}" if 0 < abs(value) < 0.01 else f"{value:.4f}"
     return str(value)
 
 
