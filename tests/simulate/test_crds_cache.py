@@ -20,6 +20,13 @@ from nirfire.stsci.crds_check import check_cache
 
 PROBE = Path(__file__).with_name("spec2_probe.py")
 
+
+@pytest.fixture(autouse=True)
+def probes_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probes are scripts: some tests run them, and import them for the truth they used."""
+    monkeypatch.syspath_prepend(str(PROBE.parent))
+
+
 SELECT = """
 import itertools, json, os, pathlib
 import crds
