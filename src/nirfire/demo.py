@@ -77,15 +77,16 @@ def run_demo(workspace: Workspace, demo: DemoOptions, options: RunOptions, progr
         The workspace holds another simulation, or the mode or pattern does not exist.
     """
     raw = workspace.folder / RAW
-    _check_same_plan(raw / PLAN, demo)
-    environment = references_environment(simulated=True, needed=True, progress=progress.say)
+    filter_ = default_filter(demo.grating)  # first, since it says so when there is no such grating
     plan = Observation(
         scene=demo_scene(demo.size, demo.grating),
         grating=demo.grating,
-        filter=default_filter(demo.grating),
+        filter=filter_,
         seed=demo.seed,
         options=Options(n_nods=demo.nods, n_dithers=demo.dithers, n_visits=demo.visits, n_groups=demo.groups),
     )
+    _check_same_plan(raw / PLAN, demo)
+    environment = references_environment(simulated=True, needed=True, progress=progress.say)
     with Pool(options.jobs, environment | thread_environment()) as pool:
         simulated = _simulate(plan, raw, workspace, pool, progress)
     if not workspace.stuck_list.exists():

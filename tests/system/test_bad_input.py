@@ -222,3 +222,12 @@ def test_summary_of_failed_runs_is_empty_not_broken(uncal):
     uncal.write_bytes(b"")
     run(uncal.parent)
     assert len(Table.read(Workspace(uncal.parent.parent / "out", "bad").summary("ecsv"))) == 0
+
+
+@pytest.mark.parametrize(("option", "value"), [("--grating", "G999M"), ("--nods", 7), ("--size", "vast")])
+def test_a_demo_that_cannot_be_leaves_nothing(tmp_path, option, value):
+    done = nirfire("demo", option, value, "-w", "demo", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "error:" in done.stderr
+    assert "remedy" in done.stderr
+    assert not (tmp_path / "demo").exists()

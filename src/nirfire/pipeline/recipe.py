@@ -26,7 +26,7 @@ from nirfire.errors import DataError
 from nirfire.pipeline.jobs import DATA_ERROR, NO_WORK, Job
 from nirfire.pipeline.observation import Inputs
 from nirfire.products.msa import Metafile
-from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, S2D, SPEC, ZFIT, ExposureName, Workspace
+from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, S2D, SPEC, ExposureName, Workspace, zfit_of
 from nirfire.products.rate import read_exposure_header, read_slitlets
 from nirfire.tasks.adopt import adopt
 from nirfire.tasks.calibrate import CalibrateSettings, calibrate
@@ -152,7 +152,7 @@ def plan_redshift(c: Context) -> list[Job]:
     jobs = []
     for source in filter(c.wanted, c.workspace.find_sources()):
         for spec in c.workspace.find_combined(source, SPEC):
-            out = spec.with_name(spec.name.removesuffix(SPEC) + ZFIT)
+            out = zfit_of(spec)
             arguments = {"spec": spec, "zfit": out, "settings": c.config.redshift}
             jobs.append(Job("redshift", spec.name.removesuffix(SPEC), redshift, arguments, (spec,), (out,)))
     return jobs

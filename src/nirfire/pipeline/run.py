@@ -14,7 +14,7 @@ from nirfire.pipeline.execute import Pool, StageReport, run_stage
 from nirfire.pipeline.jobs import DATA_ERROR, Ledger, Outcome, worst
 from nirfire.pipeline.observation import bring_in, discover
 from nirfire.pipeline.recipe import STAGES, Config, Context
-from nirfire.products.naming import SPEC, ZFIT, Workspace
+from nirfire.products.naming import SPEC, Workspace, zfit_of
 from nirfire.tasks.summary import summary
 
 
@@ -128,7 +128,7 @@ def write_summary(workspace: Workspace) -> Table:
     pairs: list[tuple[Path, Path | None]] = []
     for source in workspace.find_sources():
         for spec in workspace.find_combined(source, SPEC):
-            zfit = spec.with_name(spec.name.removesuffix(SPEC) + ZFIT)
+            zfit = zfit_of(spec)
             pairs.append((spec, zfit if zfit.exists() else None))
     return summary(pairs, [workspace.summary("ecsv"), workspace.summary("fits")])
 

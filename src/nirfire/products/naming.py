@@ -32,6 +32,11 @@ def visit_metafile(program: int, observation: int, visit: int) -> str:
     return f"jw{program:05d}{observation:03d}{visit:03d}_01_msa.fits"
 
 
+def zfit_of(spec: Path) -> Path:
+    """Path of the redshift fit that belongs to a spectrum."""
+    return spec.with_name(spec.name.removesuffix(SPEC) + ZFIT)
+
+
 @dataclass(frozen=True, order=True)
 class ExposureName:
     """The name of one exposure on one detector, for example ``jw01345062001_03101_00001_nrs2``."""

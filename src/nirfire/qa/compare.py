@@ -9,7 +9,7 @@ import numpy as np
 
 from nirfire.errors import DataError
 from nirfire.products.fitsfile import open_fits
-from nirfire.products.naming import SPEC, ZFIT
+from nirfire.products.naming import zfit_of
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
 from nirfire.qa.canvas import COLOURS, new_figure, save_png
@@ -48,7 +48,7 @@ def compare_with_published(spec: Path, published: Path, png: Path, *, z_publishe
         A file has no such table, or the two do not overlap in wavelength.
     """
     ours, theirs = Spectrum.read(spec), Spectrum.read(published)
-    zfit = spec.with_name(spec.name.removesuffix(SPEC) + ZFIT)
+    zfit = zfit_of(spec)
     fit = RedshiftFit.read(zfit) if zfit.exists() else None
     z_other = z_published if z_published is not None else published_redshift(published)
     centre, ratio, error = binned_ratio(ours, theirs)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from nirfire.errors import DataError
-from nirfire.products.naming import CAL, RATE, SPEC, ZFIT, ExposureName, Workspace
+from nirfire.products.naming import CAL, RATE, SPEC, ExposureName, Workspace, zfit_of
 from nirfire.products.slitcal import SlitCal
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
@@ -195,7 +195,7 @@ def _against(bins: RatioBins | None) -> str:
 
 
 def _fit(spec: Path) -> RedshiftFit | None:
-    path = spec.with_name(spec.name.removesuffix(SPEC) + ZFIT)
+    path = zfit_of(spec)
     return RedshiftFit.read(path) if path.exists() else None
 
 

@@ -17,7 +17,7 @@ from nirfire.pipeline.execute import StageReport
 from nirfire.pipeline.jobs import SKIPPED
 from nirfire.products.atomic import write_text
 from nirfire.products.fitsfile import open_fits
-from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, S2D, SPEC, ZFIT, Workspace
+from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, S2D, SPEC, ZFIT, Workspace, zfit_of
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
 from nirfire.qa.measure import BIN_PIXELS, BIN_SIGNAL_TO_NOISE, line_signal_to_noise, ratio_bins
@@ -118,7 +118,7 @@ def _source_row(workspace: Workspace, truth: Truth, source: TrueSource) -> tuple
         bins = ratio_bins(spectrum, true_flux)
         deviations = np.abs(bins.ratio[bins.used] - 1.0)
         row |= {"flux_error": bins.median_deviation, "flux_ratio": bins.median_ratio}
-    zfit = spec.with_name(spec.name.removesuffix(SPEC) + ZFIT)
+    zfit = zfit_of(spec)
     if zfit.exists():
         fit = RedshiftFit.read(zfit)
         row |= {"z_fit": fit.z, "z_error": fit.z_err, "confidence": fit.confidence}

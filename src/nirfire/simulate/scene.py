@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from nirfire.errors import DataError
 from nirfire.simulate import seds
 from nirfire.simulate.operability import msa_operability
-from nirfire.simulate.seds import Galaxy, Line, Spectrum
+from nirfire.simulate.seds import Galaxy, Spectrum
 
 Array = NDArray[np.float64]
 
@@ -272,8 +272,3 @@ def _more_galaxies(taken: Sequence[Slitlet], count: int, seed: int) -> list[Slit
         place = (quadrant, int(rng.integers(100, 250)), int(rng.choice(free)))
         extra.append(Slitlet(len(taken) + 1 + k, *place, (source,)))
     return extra
-
-
-def single_line_source(source_id: int, wave: float, flux: float, dx: float = 0.0, dy: float = 0.0) -> Source:
-    """A point with one unresolved line and no continuum, for tests of geometry."""
-    return Source(source_id, "point", float("nan"), seds.power_law(0.0, 0.0, (Line("test", wave, flux, 0.0),)), dx, dy)

@@ -132,14 +132,6 @@ def run_spec3(cals: list[Path], folder: Path, product: str, steps: Steps) -> Pat
     return _only(folder, f"*{S2D}", cals[0])
 
 
-def versions() -> dict[str, str]:
-    """Version of the stock pipeline and the CRDS context in use."""
-    import crds
-    import jwst
-
-    return {"CAL_VER": jwst.__version__, "CRDS_CTX": crds.get_context_name("jwst")}
-
-
 def _association(folder: Path, product: str, members: list[Path]) -> Path:
     content = {
         "asn_type": "spec3",
