@@ -29,27 +29,15 @@ from nirfire.products.msa import Metafile
 from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, S2D, SPEC, ExposureName, Workspace, zfit_of
 from nirfire.products.rate import read_exposure_header, read_slitlets
 from nirfire.tasks.adopt import adopt
-from nirfire.tasks.calibrate import CalibrateSettings, calibrate
-from nirfire.tasks.clean import CleanSettings, clean
-from nirfire.tasks.detector import DetectorSettings, detector
-from nirfire.tasks.extract import ExtractSettings, extract
-from nirfire.tasks.nodsub import NodsubSettings, nodsub
-from nirfire.tasks.redshift import RedshiftSettings, redshift
-from nirfire.tasks.settings import Settings
-from nirfire.tasks.stack import StackSettings, stack
+from nirfire.tasks.calibrate import calibrate
+from nirfire.tasks.clean import clean
+from nirfire.tasks.detector import detector
+from nirfire.tasks.extract import extract
+from nirfire.tasks.nodsub import nodsub
+from nirfire.tasks.redshift import redshift
+from nirfire.tasks.settings import Config
+from nirfire.tasks.stack import stack
 from nirfire.tasks.stuck import read_stuck
-
-
-class Config(Settings):
-    """Configuration of all stages."""
-
-    detector: DetectorSettings = DetectorSettings()
-    clean: CleanSettings = CleanSettings()
-    calibrate: CalibrateSettings = CalibrateSettings()
-    nodsub: NodsubSettings = NodsubSettings()
-    stack: StackSettings = StackSettings()
-    extract: ExtractSettings = ExtractSettings()
-    redshift: RedshiftSettings = RedshiftSettings()
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from nirfire.pipeline.environment import references_environment, thread_environm
 from nirfire.pipeline.execute import Pool, StageReport, run_stage
 from nirfire.pipeline.jobs import DATA_ERROR, Ledger, Outcome, worst
 from nirfire.pipeline.observation import bring_in, discover
-from nirfire.pipeline.recipe import STAGES, Config, Context
+from nirfire.pipeline.recipe import STAGES, Context
 from nirfire.products.naming import SPEC, Workspace, zfit_of
+from nirfire.tasks.settings import Config
 from nirfire.tasks.summary import summary
 
 

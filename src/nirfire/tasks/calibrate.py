@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from nirfire.errors import DataError, NoWork
 from nirfire.products.atomic import write_fits
@@ -15,16 +14,9 @@ from nirfire.products.msa import Metafile
 from nirfire.products.naming import CAL
 from nirfire.products.rate import read_exposure_header
 from nirfire.stsci.pipelines import run_spec2
-from nirfire.tasks.settings import Settings, StockSteps
+from nirfire.tasks.settings import CalibrateSettings
 
 EXTENDED_UNIT, POINT_UNIT = "MJy/sr", "MJy"
-
-
-class CalibrateSettings(Settings):
-    """Configuration of `calibrate`."""
-
-    barshadow: bool = Field(False, description="apply the stock bar-shadow correction")
-    steps: StockSteps = Field(default_factory=dict, description="parameters passed through to the stock steps")
 
 
 def calibrate(rate: Path, cal: Path, source: int, settings: CalibrateSettings, closed: tuple[int, ...] = ()) -> None:

@@ -5,28 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from nirfire.core.background import FIXED_SLIT_ROWS, BackgroundOptions, fit_background, noise_scale
 from nirfire.errors import DataError
 from nirfire.products.rate import RateImage, read_exposure_header
 from nirfire.products.slitcal import DO_NOT_USE
 from nirfire.stsci.traces import picture_frame, trace_mask
-from nirfire.tasks.settings import Settings
+from nirfire.tasks.settings import CleanSettings
 
 REFERENCE_BORDER = 4
-
-
-class CleanSettings(Settings):
-    """Configuration of `clean`."""
-
-    n_iter: int = Field(5, ge=1, description="passes over the background components")
-    boxes: int = Field(8, ge=2, description="boxes per axis of the smooth surface")
-    picture_frame: bool = Field(True, description="fit the CRDS picture-frame template")
-    surface: bool = Field(True, description="fit a smooth surface")
-    columns: bool = Field(True, description="subtract column medians (1/f noise)")
-    rows: bool | None = Field(None, description="subtract row medians; by default for PRISM only")
-    margin: int = Field(2, ge=0, description="rows masked above and below each trace")
 
 
 def clean(rateraw: Path, rate: Path, settings: CleanSettings) -> None:

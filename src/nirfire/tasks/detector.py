@@ -5,20 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pydantic import Field
-
 from nirfire.products.atomic import atomic_path
 from nirfire.products.msa import Metafile
 from nirfire.products.rate import read_exposure_header
 from nirfire.stsci.pipelines import run_detector1
-from nirfire.tasks.settings import Settings, StockSteps
-
-
-class DetectorSettings(Settings):
-    """Configuration of `detector`."""
-
-    expand_large_events: bool = Field(True, description="find snowballs in the jump step")
-    steps: StockSteps = Field(default_factory=dict, description="parameters passed through to the stock steps")
+from nirfire.tasks.settings import DetectorSettings
 
 
 def detector(uncal: Path, rateraw: Path, settings: DetectorSettings) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from astropy.table import Table
-from pydantic import Field
 
 from nirfire import __version__
 from nirfire.core.extract import box_weights, boxcar, median_profile, optimal
@@ -15,18 +14,11 @@ from nirfire.errors import DataError
 from nirfire.products.slitcal import UNIT, SlitCal
 from nirfire.products.spectrum import Spectrum
 from nirfire.stsci.slits import Rectified, read_rectified
-from nirfire.tasks.settings import Settings
+from nirfire.tasks.settings import ExtractSettings
 
 MJY_TO_UJY = 1e12
 BOX_WIDTHS = (3, 4, 5)
 COPIED = ("TELESCOP", "INSTRUME", "PROGRAM", "OBSERVTN", "GRATING", "FILTER", "DATE-OBS", "CAL_VER", "CRDS_CTX")
-
-
-class ExtractSettings(Settings):
-    """Configuration of `extract`."""
-
-    half_width: float = Field(3.0, gt=0, description="half width of the profile window [pixel]")
-    fallback_width: float = Field(3.0, gt=0, description="boxcar used when the profile is unusable [pixel]")
 
 
 def extract(s2d: Path, inputs: list[Path], spec: Path, source: int, settings: ExtractSettings) -> None:

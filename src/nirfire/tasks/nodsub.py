@@ -5,18 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from nirfire.core.nods import subtract_median_of_others
 from nirfire.errors import DataError, NoWork
 from nirfire.products.slitcal import DO_NOT_USE, SlitCal, to_common_box
-from nirfire.tasks.settings import Settings
-
-
-class NodsubSettings(Settings):
-    """Configuration of `nodsub`."""
-
-    least: int = Field(2, ge=2, description="smallest number of nods in a group")
+from nirfire.tasks.settings import NodsubSettings
 
 
 def nodsub(cals: list[Path], outputs: list[Path], settings: NodsubSettings) -> None:

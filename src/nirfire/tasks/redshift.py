@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
-from pydantic import Field
 
 from nirfire import __version__
 from nirfire.core.zscan import MIN_PIXELS, ScanOptions, fit_redshift
@@ -14,17 +13,9 @@ from nirfire.errors import DataError, NoWork
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.template_store import load_templates
 from nirfire.products.zfit import RedshiftFit
-from nirfire.tasks.settings import Settings
+from nirfire.tasks.settings import RedshiftSettings
 
 COPIED = ("SOURCEID", "SRCNAME", "GRATING", "FILTER")
-
-
-class RedshiftSettings(Settings):
-    """Configuration of `redshift`."""
-
-    z_min: float = Field(0.0, ge=0, description="lowest redshift tried")
-    z_max: float | None = Field(None, gt=0, description="highest redshift tried; by default that of the grating")
-    templates: str = Field("default", description="name of the template set")
 
 
 def redshift(spec: Path, zfit: Path, settings: RedshiftSettings) -> None:

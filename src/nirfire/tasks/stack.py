@@ -6,21 +6,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from pydantic import Field
-
 from nirfire.errors import NoWork
 from nirfire.products.atomic import atomic_path
 from nirfire.products.naming import S2D, ExposureName
 from nirfire.products.slitcal import SlitCal
 from nirfire.stsci.pipelines import run_spec3
-from nirfire.tasks.settings import Settings, StockSteps
-
-
-class StackSettings(Settings):
-    """Configuration of `stack`."""
-
-    outliers_from: int = Field(4, ge=2, description="exposures per detector from which outlier detection is on")
-    steps: StockSteps = Field(default_factory=dict, description="parameters passed through to the stock steps")
+from nirfire.tasks.settings import StackSettings
 
 
 def stack(inputs: list[Path], s2d: Path, settings: StackSettings) -> None:
