@@ -13,7 +13,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml requirements.lock
 	@test -n "$(PYTHON)" || { echo "nirfire needs python >= 3.11 with the venv module"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,docs,cluster]'
 	@touch $@
 
 demo: setup
@@ -35,8 +35,8 @@ bench: setup
 	@for f in benchmarks/[a-z]*.py; do n=$$(basename $$f .py); $(BIN)/python $$f --json build/bench-$$n.json || exit 1; done
 
 docs: setup
-	$(BIN)/mkdocs build --strict --quiet
-	@echo "docs: site/index.html"
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs-html
+	@echo "docs: build/docs-html/index.html"
 
 clean:
-	rm -rf $(VENV) site build
+	rm -rf $(VENV) build

@@ -16,3 +16,9 @@ def real_data() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip("real data not here: set NIRFIRE_TEST_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for the disk after every tiny product."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)

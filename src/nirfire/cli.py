@@ -1,75 +1,214 @@
-"""The command ``nirfire``."""
+"""The command ``nirfire``: options only; what a command does is imported when it runs."""
 
 from __future__ import annotations
 
-import math
-import os
+import errno
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from astropy.table import Table
-from rich.console import Console
-from rich.table import Table as Grid
 
 from nirfire import __version__
 from nirfire.errors import NirfireError
-from nirfire.pipeline.run import RunOptions, run_folder
-from nirfire.products.naming import Workspace
-from nirfire.progress import TerminalProgress
 
-SHOWN = {
-    "source_id": "source",
-    "grating": "grating",
-    "redshift_auto": "z",
-    "redshift_error": "z error",
-    "redshift_confidence": "confidence",
-    "signal_to_noise": "S/N per pixel",
-}
-
-SHOWN_DEMO = {
-    "source_id": "source",
-    "kind": "kind",
-    "z_true": "true z",
-    "z_fit": "fit z",
-    "z_deviation": "dz/(1+z)",
-    "confidence": "confidence",
-    "line_sn": "line S/N",
-    "flux_error": "flux error",
-}
+if TYPE_CHECKING:
+    from nirfire.commands.aim import Aim
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+config = typer.Typer(no_args_is_help=True, help="The configuration: its values and where they come from.")
+app.add_typer(config, name="config")
 
-CORES = os.cpu_count() or 1
-Jobs = Annotated[int, typer.Option("-j", "--jobs", min=1, help="Worker processes.")]
+Target = Annotated[
+    Path, typer.Argument(help="Folder of exposures, observations.toml (or its folder), or a workspace that was run.")
+]
+Place = Annotated[Path | None, typer.Option("-w", "--workspace", help="Where the products go.")]
+Names = Annotated[list[str] | None, typer.Option("--obs", help="Only this observation; may be repeated.")]
+File = Annotated[Path | None, typer.Option("-c", "--config", help="Configuration file, instead of the user's.")]
+Items = Annotated[list[str] | None, typer.Option("--set", help="One setting, such as clean.n_iter=3; may be repeated.")]
+First = Annotated[str, typer.Option("--from", help="First stage.")]
+Last = Annotated[str, typer.Option("--to", help="Last stage.")]
+Sources = Annotated[list[int] | None, typer.Option("--source", help="Only this source; may be repeated.")]
+Gratings = Annotated[list[str] | None, typer.Option("--grating", help="Only this disperser; may be repeated.")]
+Jobs = Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="Worker processes; by default one per core.")]
+FIRST, LAST = "detector", "redshift"
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+FREE = "check free space and permissions, then run the same command again: what is finished is kept"
+
+
+def _aim(
+    target: Path,
+    place: Path | None,
+    names: list[str] | None,
+    layers: tuple[Path | None, list[str] | None],
+    stages: tuple[str, str] = (FIRST, LAST),
+    sources: list[int] | None = None,
+    gratings: list[str] | None = None,
+    shard: str | None = None,
+) -> Aim:
+    from nirfire.commands.aim import Aim
+    from nirfire.pipeline.select import Selection, Shard
+    from nirfire.pipeline.target import Layers
+
+    selection = Selection(
+        *stages,
+        sources=frozenset(sources) if sources else None,
+        gratings=frozenset(g.upper() for g in gratings) if gratings else None,
+        shard=Shard.parse(shard) if shard else None,
+    )
+    return Aim(target, place, names or (), Layers(layers[0], tuple(layers[1] or ())), selection)
 
 
 @app.command()
 def run(
-    folder: Annotated[Path, typer.Argument(help="Folder with the exposures: uncal, rate, cal or cutouts.")],
-    workspace: Annotated[Path | None, typer.Option("-w", "--workspace", help="Where the products go.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the observation; by default the folder's.")] = None,
-    jobs: Jobs = CORES,
-    first: Annotated[str, typer.Option("--from", help="First stage.")] = "adopt",
-    last: Annotated[str, typer.Option("--to", help="Last stage.")] = "redshift",
-    source: Annotated[list[int] | None, typer.Option("--source", help="Only this source; may be repeated.")] = None,
+    target: Target,
+    workspace: Place = None,
+    obs: Names = None,
+    file: File = None,
+    items: Items = None,
+    first: First = FIRST,
+    last: Last = LAST,
+    source: Sources = None,
+    grating: Gratings = None,
+    jobs: Jobs = None,
+    rerun: Annotated[
+        str, typer.Option(help="missing: what has no product; stale: also what is out of date.")
+    ] = "missing",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo what is finished.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only list what would be run.")] = False,
+    executor: Annotated[str | None, typer.Option(help="local or parsl; by default as configured.")] = None,
+    shard: Annotated[str | None, typer.Option(help="Only part i of n, for job arrays: i/n.")] = None,
     compare: Annotated[Path | None, typer.Option(help="A published .spec.fits to draw beside ours.")] = None,
+    report: Annotated[bool, typer.Option(help="Draw the report.")] = True,
 ) -> None:
-    """Process the exposures of a folder, from whatever stage they are at to redshifts."""
-    from nirfire.qa.report import write_report
+    """Process exposures, from whatever stage they are at to redshifts; what is finished is skipped."""
+    from nirfire.commands.look import dry_run
+    from nirfire.commands.run import run as run_all
+    from nirfire.pipeline.run import RunOptions
 
-    observation = name or folder.resolve().name
-    place = Workspace((workspace or Path(f"{observation}-nirfire")).resolve(), observation)
-    wanted = frozenset(source) if source else None
-    options = RunOptions(jobs=jobs, first=first, last=last, sources=wanted, overwrite=overwrite)
-    with TerminalProgress() as progress:
-        report = run_folder(folder.resolve(), place, options, progress.hooks)
-    page = write_report(place, report.stages, published=compare, processes=jobs)
-    _print_table(_renamed(report.catalogue, SHOWN))
-    _say(f"products: {place.folder}\nreport: {page}")
-    raise typer.Exit(report.exit_code)
+    aim = _aim(target, workspace, obs, (file, items), (first, last), source, grating, shard)
+    options = RunOptions(
+        jobs=jobs,
+        selection=aim.selection,
+        rerun=_one_of(rerun, "--rerun", "missing", "stale"),
+        overwrite=overwrite,
+        executor=_one_of(executor, "--executor", "local", "parsl") if executor else None,
+    )
+    if dry:
+        dry_run(aim, options)
+    else:
+        raise typer.Exit(run_all(aim, options, compare=compare, with_report=report))
+
+
+@app.command()
+def plan(
+    target: Target,
+    workspace: Place = None,
+    obs: Names = None,
+    file: File = None,
+    items: Items = None,
+    first: First = FIRST,
+    last: Last = LAST,
+    source: Sources = None,
+    grating: Gratings = None,
+    everything: Annotated[bool, typer.Option("--list", help="List every job.")] = False,
+) -> None:
+    """Show the recipe and the jobs that it needs for these exposures."""
+    from nirfire.commands.look import plan as show
+
+    show(_aim(target, workspace, obs, (file, items), (first, last), source, grating), everything=everything)
+
+
+@app.command()
+def status(
+    target: Target = Path(),
+    workspace: Place = None,
+    obs: Names = None,
+    file: File = None,
+    items: Items = None,
+    source: Sources = None,
+    grating: Gratings = None,
+) -> None:
+    """Show what is done, without work, failed or stale, and why."""
+    from nirfire.commands.look import status as show
+
+    aim = _aim(target, workspace, obs, (file, items), sources=source, gratings=grating)
+    raise typer.Exit(show(aim))
+
+
+@app.command("show")
+def show_source(
+    source: Annotated[int, typer.Argument(help="Source number.")],
+    target: Target = Path(),
+    workspace: Place = None,
+    obs: Names = None,
+    file: File = None,
+    items: Items = None,
+) -> None:
+    """Show the history of a source."""
+    from nirfire.commands.look import history
+
+    history(_aim(target, workspace, obs, (file, items)), source)
+
+
+@config.command("show")
+def config_show(
+    target: Annotated[Path | None, typer.Argument(help="As for run; by default no observation.")] = None,
+    obs: Names = None,
+    file: File = None,
+    items: Items = None,
+) -> None:
+    """Print each setting with its value, where it comes from, and what it is."""
+    from nirfire.commands.config import show_config, show_layers
+
+    aim = _aim(target or Path(), None, obs, (file, items))
+    if target:
+        show_config(aim)
+    else:
+        show_layers(aim.layers)
+
+
+@config.command("doc")
+def config_doc() -> None:
+    """Print the reference of the configuration, in Markdown."""
+    from nirfire.pipeline.config_doc import reference_page
+
+    sys.stdout.write(reference_page())
+
+
+@app.command()
+def redshift(
+    spectra: Annotated[list[Path], typer.Argument(help="Spectra: files *_spec.fits.")],
+    folder: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; by default beside each.")] = None,
+    file: File = None,
+    items: Items = None,
+) -> None:
+    """Fit the redshifts of single spectra, outside a run."""
+    from nirfire.commands.redshift import fit
+    from nirfire.pipeline.target import Layers
+
+    raise typer.Exit(fit(spectra, folder, Layers(file, tuple(items or ()))))
+
+
+@app.command()
+def download(
+    program: Annotated[int, typer.Option(help="Program number, such as 1345.")],
+    obs: Annotated[list[int] | None, typer.Option("--obs", help="Only this observation; may be repeated.")] = None,
+    grating: Gratings = None,
+    folder: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; by default jwPPPPP.")] = None,
+    level: Annotated[str, typer.Option(help="What to fetch of each exposure: uncal, rate or cal.")] = "uncal",
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only list the files.")] = False,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Files under way at once.")] = 4,
+) -> None:
+    """Download a program's multi-object exposures and their MSA metafiles from the archive."""
+    from nirfire.archive.options import DownloadOptions
+    from nirfire.commands.download import fetch
+
+    gratings = tuple(g.upper() for g in grating or ())
+    options = DownloadOptions(program, tuple(obs or ()), gratings, folder, level, dry, jobs)
+    raise typer.Exit(fetch(options))
 
 
 @app.command()
@@ -81,24 +220,14 @@ def demo(
     dithers: Annotated[int, typer.Option(help="Dithers of the nod pattern.")] = 1,
     visits: Annotated[int, typer.Option(help="Visits.")] = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same exposures.")] = 1,
-    jobs: Jobs = CORES,
+    jobs: Jobs = None,
 ) -> None:
     """Simulate an observation, reduce it from raw ramps to redshifts, and hold it against its truth."""
-    from nirfire.demo import RAW, DemoOptions, run_demo
-    from nirfire.qa.metrics import demo_metrics, demo_table
-    from nirfire.qa.report import write_report
-    from nirfire.simulate import truth
+    from nirfire.commands.run import demo as run_demo
+    from nirfire.demo import DemoOptions
 
-    place = Workspace(workspace.resolve(), "demo")
     chosen = DemoOptions(grating=grating.upper(), size=size, nods=nods, dithers=dithers, visits=visits, seed=seed)
-    with TerminalProgress() as progress:
-        report = run_demo(place, chosen, RunOptions(jobs=jobs), progress.hooks)
-    tables = place.folder / RAW / truth.FOLDER
-    metrics = demo_metrics(place, tables, report.stages)
-    page = write_report(place, report.stages, truth=tables, metrics=metrics, processes=jobs)
-    _print_table(_renamed(demo_table(metrics), SHOWN_DEMO))
-    _say(f"products: {place.folder}\nreport: {page}")
-    raise typer.Exit(report.exit_code)
+    raise typer.Exit(run_demo(workspace, chosen, jobs))
 
 
 @app.command()
@@ -107,37 +236,36 @@ def version() -> None:
     sys.stdout.write(f"{__version__}\n")
 
 
-def _say(text: str) -> None:
-    Console(stderr=True).print(text, soft_wrap=True, markup=False)
+def _one_of(value: str, option: str, *allowed: str) -> str:
+    if value not in allowed:
+        raise typer.BadParameter(f"{value!r}: use {' or '.join(allowed)}", param_hint=option)
+    return value
 
 
-def _renamed(catalogue: Table, headings: dict[str, str]) -> Table:
-    chosen = {old: new for old, new in headings.items() if old in catalogue.colnames}
-    table = Table(catalogue[list(chosen)])
-    table.rename_columns(list(chosen), list(chosen.values()))
-    return table
+class Interrupted(BaseException):
+    """Ctrl-C, or the end that a batch system sets; typer has its own ways with KeyboardInterrupt."""
 
 
-def _print_table(table: Table) -> None:
-    grid = Grid(*table.colnames)
-    for row in table:
-        grid.add_row(*map(_cell, row))
-    Console().print(grid)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.1e}" if 0 < abs(value) < 0.01 else f"{value:.4f}"
-    return str(value)
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Interrupted
 
 
 def main() -> None:
     """Entry point: errors that are the user's to mend are shown without a traceback, exit code 2."""
+    signal.signal(signal.SIGTERM, _stop)  # batch systems send it before they kill
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _stop)
     try:
         app()
     except NirfireError as error:
-        _say(f"error: {error}")
+        sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        _say("interrupted; run the same command again to go on")
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        where = f"\n  file: {error.filename}" if error.filename else ""
+        sys.stderr.write(f"error: {error.strerror}{where}\n  remedy: {FREE}\n")
+        sys.exit(2)
+    except Interrupted:
+        sys.stderr.write("interrupted; run the same command again to go on\n")
         sys.exit(130)

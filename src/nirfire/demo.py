@@ -5,24 +5,34 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from astropy.table import Table
+from typing import TYPE_CHECKING, Any
 
 from nirfire import __version__
 from nirfire.errors import DataError
-from nirfire.pipeline.environment import references_environment, thread_environment
-from nirfire.pipeline.execute import Pool, StageReport, run_stage
-from nirfire.pipeline.jobs import Job, Ledger
-from nirfire.pipeline.run import Progress, RunOptions, RunReport, run_folder
+from nirfire.pipeline.config import load
+from nirfire.pipeline.environment import embedded_environment, thread_environment
+from nirfire.pipeline.events import Events
+from nirfire.pipeline.executors import LocalPool
+from nirfire.pipeline.jobs import Job, Task
+from nirfire.pipeline.ledger import Ledger
+from nirfire.pipeline.lock import locked
+from nirfire.pipeline.plan import Plan
+from nirfire.pipeline.report import Recorder, RunReport, peak_memory
+from nirfire.pipeline.run import Progress, RunOptions, default_jobs, run_observation
+from nirfire.pipeline.schedule import Policy, Scheduler
+from nirfire.pipeline.shelf import Shelf
+from nirfire.pipeline.target import Observation as Reduction
 from nirfire.products.atomic import write_text
-from nirfire.products.naming import UNCAL, Workspace
-from nirfire.simulate import truth
-from nirfire.simulate.crds_cache import instrument_key
-from nirfire.simulate.observation import Exposure, Observation, Options, default_filter
-from nirfire.simulate.scene import demo_scene
+from nirfire.products.naming import TRUTH, UNCAL, Workspace
+from nirfire.simulate.cache_place import instrument_key
 from nirfire.tasks.stuck import StuckList, write_stuck
 
+if TYPE_CHECKING:  # the simulator takes a second to import, and a demo that is finished needs none
+    from nirfire.simulate.observation import Exposure, Observation
+
 RAW, PLAN = "raw", "plan.json"
+TABLES = Task("simulate", 1, "nirfire.demo:write_tables", "MSA metafiles and truth tables", "visit")
+EXPOSURES = Task("simulate", 1, "nirfire.demo:write_exposure", "raw ramps", "exposure, detector")
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ def run_demo(workspace: Workspace, demo: DemoOptions, options: RunOptions, progr
     Returns
     -------
     RunReport
-        Its first stage is ``simulate``.
+        Its first stage is ``simulate``, unless the exposures are there already.
 
     Raises
     ------
@@ -77,32 +87,37 @@ def run_demo(workspace: Workspace, demo: DemoOptions, options: RunOptions, progr
         The workspace holds another simulation, or the mode or pattern does not exist.
     """
     raw = workspace.folder / RAW
-    filter_ = default_filter(demo.grating)  # first, since it says so when there is no such grating
-    plan = Observation(
-        scene=demo_scene(demo.size, demo.grating),
-        grating=demo.grating,
-        filter=filter_,
-        seed=demo.seed,
-        options=Options(n_nods=demo.nods, n_dithers=demo.dithers, n_visits=demo.visits, n_groups=demo.groups),
+    facts = {**asdict(demo), "instrument": instrument_key(), "nirfire": __version__}
+    simulated = RunReport(())
+    if not (raw / PLAN).exists():
+        _planned(demo)  # what cannot be simulated leaves nothing behind
+    with locked(workspace):
+        if not _is_made(raw, facts):
+            simulated = _simulate(demo, facts, workspace, options, progress)
+            if not workspace.stuck_list.exists():
+                write_stuck(workspace.stuck_list, stuck_as_inspected(raw))
+    report = run_observation(Reduction(workspace, raw, resolved=load()), options, progress)
+    return RunReport(
+        (*simulated.stages, *report.stages),
+        simulated.seconds + report.seconds,
+        max(simulated.peak_memory, report.peak_memory),
+        report.stale,
     )
-    _check_same_plan(raw / PLAN, demo)
-    environment = references_environment(simulated=True, needed=True, progress=progress.say)
-    with Pool(options.jobs, environment | thread_environment()) as pool:
-        simulated = _simulate(plan, raw, workspace, pool, progress)
-    if not workspace.stuck_list.exists():
-        write_stuck(workspace.stuck_list, stuck_as_inspected(raw / truth.FOLDER, plan))
-    report = run_folder(raw, workspace, options, progress)
-    return RunReport((simulated, *report.stages), report.catalogue)
 
 
-def _check_same_plan(path: Path, demo: DemoOptions) -> None:
-    """Refuse to mix exposures of one simulation with the truth of another."""
-    plan = {**asdict(demo), "instrument": instrument_key(), "nirfire": __version__}
+def _is_made(raw: Path, facts: dict[str, Any]) -> bool:
+    """True when the whole simulation is there; refuses to mix it with another one's.
+
+    Raises
+    ------
+    DataError
+        The folder holds another simulation.
+    """
+    path = raw / PLAN
     if not path.exists():
-        write_text(path, json.dumps(plan, indent=1) + "\n")
-        return
+        return False
     before = json.loads(path.read_text())
-    changed = sorted(name for name in plan if before.get(name) != plan[name])
+    changed = sorted(name for name in facts if before.get(name) != facts[name])
     if changed:
         raise DataError(
             "the workspace holds another simulation",
@@ -110,39 +125,89 @@ def _check_same_plan(path: Path, demo: DemoOptions) -> None:
             key=", ".join(changed),
             remedy="give another workspace (-w), or remove this one",
         )
+    return all((raw / name).exists() for name in before["files"])
 
 
 def write_tables(plan: Observation, folder: Path) -> None:
-    """Write the MSA metafiles and the truth tables (a job of the pool)."""
+    """Write the MSA metafiles and the truth tables (a job)."""
     plan.write_tables(folder)
 
 
 def write_exposure(plan: Observation, exposure: Exposure, detector: str, folder: Path) -> None:
-    """Simulate one exposure on one detector (a job of the pool)."""
+    """Simulate one exposure on one detector (a job)."""
     plan.write_exposure(exposure, detector, folder)
 
 
-def _simulate(plan: Observation, raw: Path, workspace: Workspace, pool: Pool, progress: Progress) -> StageReport:
-    raw.mkdir(parents=True, exist_ok=True)
-    last_table = raw / truth.FOLDER / truth.SPECTRA
-    jobs = [Job("simulate", "tables", write_tables, {"plan": plan, "folder": raw}, (), (last_table,))]
+def _planned(demo: DemoOptions) -> Observation:
+    """The observation to simulate."""
+    from nirfire.simulate.observation import Observation, Options, default_filter
+    from nirfire.simulate.scene import demo_scene
+
+    filter_ = default_filter(demo.grating)  # first, since it says so when there is no such grating
+    options = Options(n_nods=demo.nods, n_dithers=demo.dithers, n_visits=demo.visits, n_groups=demo.groups)
+    scene = demo_scene(demo.size, demo.grating)
+    return Observation(scene=scene, grating=demo.grating, filter=filter_, seed=demo.seed, options=options)
+
+
+def _jobs(plan: Observation, raw: Path) -> list[Job]:
+    from nirfire.simulate import truth
+
+    last_table = raw / TRUTH / truth.SPECTRA
+    jobs = [Job(TABLES, "tables", {"plan": plan, "folder": raw}, outputs=(last_table,))]
     for exposure in plan.exposures:
         for detector in plan.detectors:
             name = exposure.name(detector)
             arguments = {"plan": plan, "exposure": exposure, "detector": detector, "folder": raw}
-            jobs.append(Job("simulate", str(name), write_exposure, arguments, (), (raw / f"{name}{UNCAL}",)))
-    progress.start("simulate", len(jobs))
-    return run_stage("simulate", jobs, pool, Ledger.open(workspace.ledger), workspace.logs, tick=progress.tick)
+            jobs.append(Job(EXPOSURES, str(name), arguments, outputs=(raw / f"{name}{UNCAL}",)))
+    return jobs
 
 
-def stuck_as_inspected(folder: Path, plan: Observation) -> StuckList:
+def _simulate(
+    demo: DemoOptions, facts: dict[str, Any], workspace: Workspace, options: RunOptions, progress: Progress
+) -> RunReport:
+    raw = workspace.folder / RAW
+    raw.mkdir(parents=True, exist_ok=True)
+    jobs = _jobs(_planned(demo), raw)
+    files = [str(path.relative_to(raw)) for job in jobs for path in job.outputs]
+    write_text(raw / PLAN, json.dumps({**facts, "files": files}, indent=1) + "\n")
+    environment = embedded_environment(progress.say) | thread_environment()
+    workers = options.jobs or default_jobs()
+    ledger, recorder = Ledger.open(workspace, "simulate"), Recorder()
+    plan = Plan(jobs, load().configuration, Shelf(workspace, ledger), ledger, "")
+    progress.begin({"simulate": len(jobs)}, {}, workers)
+
+    def ended(outcome: Any) -> None:
+        recorder.ended(outcome)
+        progress.tick(outcome)
+
+    with Events(workspace.events / "simulate.jsonl") as events, peak_memory() as peak:
+        Scheduler(
+            plan,
+            range(len(jobs)),
+            Policy(),
+            workspace,
+            lambda: LocalPool(workers, environment),
+            events,
+            started=recorder.started,
+            ended=ended,
+        ).run()
+    ledger.close()
+    stages = recorder.stages()
+    return RunReport(stages, sum(s.seconds for s in stages), peak[0])
+
+
+def stuck_as_inspected(raw: Path) -> StuckList:
     """The stuck-closed shutters as a person would list them after looking at the calibrated nods."""
-    table = Table.read(folder / truth.STUCK)
-    roots = sorted({e.name("NRS1").root for e in plan.exposures})
+    from astropy.table import Table
+
+    from nirfire.simulate import truth
+
+    table = Table.read(raw / TRUTH / truth.STUCK)
+    roots = sorted({"_".join(path.name.split("_")[:2]) for path in raw.glob(f"*{UNCAL}")})
     return {root: _ordinals(table) for root in roots} if len(table) else {}
 
 
-def _ordinals(table: Table) -> dict[int, tuple[int, ...]]:
+def _ordinals(table: Any) -> dict[int, tuple[int, ...]]:
     found: dict[int, tuple[int, ...]] = {}
     for row in table:
         source = int(row["source_id"])

@@ -1,4 +1,4 @@
-"""The two ways in which a job may end early without being a bug."""
+"""The ways in which a job may end early without being a bug."""
 
 from __future__ import annotations
 
@@ -48,6 +48,10 @@ class DataError(NirfireError):
 
 class NoWork(DataError):
     """Nothing to do, for a normal reason (for example a source that misses this detector)."""
+
+
+class TransientError(DataError):
+    """Trouble outside nirfire that may pass by itself, such as a network error; the job is tried again."""
 
 
 def _rebuild(cls: type[DataError], message: str, file: str, key: str, remedy: str) -> DataError:

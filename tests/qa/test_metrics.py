@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 
 from nirfire.errors import DataError
-from nirfire.pipeline.execute import StageReport
-from nirfire.pipeline.jobs import DONE, NO_WORK, Outcome
+from nirfire.pipeline.jobs import DONE, NO_WORK, SKIPPED, Outcome
+from nirfire.pipeline.report import RunReport, StageReport
 from nirfire.products.naming import SPEC, ZFIT
 from nirfire.products.spectrum import Spectrum
-from nirfire.qa.metrics import METRICS, demo_metrics, demo_table
+from nirfire.qa.metrics import METRICS, demo_metrics
 
-STAGES = (
-    StageReport("detector", (Outcome("detector", "a", DONE), Outcome("detector", "b", NO_WORK, "none")), 12.5, 1.5),
-    StageReport("clean", (Outcome("clean", "a", DONE),), 7.5, 2.5),
+REPORT = RunReport(
+    (
+        StageReport("detector", (Outcome("detector", "a", DONE, memory=1.5), Outcome("detector", "b", NO_WORK)), 12.5),
+        StageReport("clean", (Outcome("clean", "a", DONE, memory=0.5),), 7.5),
+    ),
+    seconds=18.0,
+    peak_memory=2.5,
 )
 
 
@@ -28,7 +32,7 @@ def value(metrics, name):
 
 
 def test_measures_of_known_faults(workspace, truth_folder):
-    metrics = demo_metrics(workspace, truth_folder, STAGES)
+    metrics = demo_metrics(workspace, truth_folder, REPORT)
     share = value(metrics, "share of them")
     assert (share["value"], share["ok"]) == (1.0, True), "both galaxies are within 0.003 (1 + z)"
     flux = value(metrics, "median |flux/truth - 1|, point sources")
@@ -39,14 +43,15 @@ def test_measures_of_known_faults(workspace, truth_folder):
     assert by_source[103]["flux_ratio"] == pytest.approx(0.70, abs=0.01)
     assert by_source[103]["z_deviation"] == pytest.approx(0.001)
     assert by_source[101]["z_true"] is None
-    assert value(metrics, "wall time, all stages")["value"] == 20.0
+    assert value(metrics, "wall time, all stages")["value"] == 18.0
     assert value(metrics, "wall time, clean")["value"] == 7.5
+    assert value(metrics, "memory of a worker, detector")["value"] == 1.5
     memory = next(m for m in metrics["metrics"] if m["name"] == "peak memory")
     assert (memory["value"], memory["ok"]) == (2.5, True)
 
 
 def test_the_file_is_strict_json_and_the_same(workspace, truth_folder):
-    metrics = demo_metrics(workspace, truth_folder, STAGES)
+    metrics = demo_metrics(workspace, truth_folder, REPORT)
 
     def refuse(text):
         raise AssertionError(f"{text} is not JSON")
@@ -62,7 +67,7 @@ def test_a_wrong_redshift_a_missing_spectrum_and_an_empty_one_are_seen(workspace
     nothing = np.full(wave.shape, np.nan)
     replace(whole, flux=nothing, err=nothing, mask=np.ones(wave.shape, bool)).write(spec)
     workspace.combined(101, "PRISM", "CLEAR", SPEC).unlink()
-    metrics = demo_metrics(workspace, truth_folder, STAGES)
+    metrics = demo_metrics(workspace, truth_folder, REPORT)
     assert metrics["empty_products"] == [spec.name]
     assert value(metrics, "products that are NaN only")["ok"] is False
     assert value(metrics, "sure (confidence")["value"] == 1
@@ -74,14 +79,13 @@ def test_a_wrong_redshift_a_missing_spectrum_and_an_empty_one_are_seen(workspace
     assert by_source[101]["note"] == "no spectrum"
 
 
-def test_the_table_has_a_row_per_source(workspace, truth_folder):
-    table = demo_table(demo_metrics(workspace, truth_folder, STAGES))
-    assert list(table["source_id"]) == [101, 103, 105]
-    assert np.isnan(table["z_true"][0])
-    assert table["z_fit"][1] == pytest.approx(3.004)
-    assert table["flux_error"][1] == pytest.approx(0.30, abs=0.01)
+def test_a_run_that_found_part_of_it_done_says_so(workspace, truth_folder):
+    part = RunReport((StageReport("detector", (Outcome("detector", "a", SKIPPED),)),), 1.0, 0.5)
+    metrics = demo_metrics(workspace, truth_folder, part)
+    assert value(metrics, "wall time, all stages")["name"].endswith("(part was already done)")
+    assert metrics["stages"] == [{"stage": "detector", "seconds": 0.0, "peak_memory": 0.0, "outcomes": {SKIPPED: 1}}]
 
 
 def test_absent_truth_is_said(workspace, tmp_path):
     with pytest.raises(DataError, match="truth table not found"):
-        demo_metrics(workspace, tmp_path / "nowhere", STAGES)
+        demo_metrics(workspace, tmp_path / "nowhere", REPORT)

@@ -10,8 +10,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from nirfire.pipeline.execute import StageReport
-from nirfire.pipeline.jobs import DATA_ERROR, DONE, FAILED, NO_WORK, SKIPPED, Ledger, Outcome
+from nirfire.pipeline.jobs import BLOCKED, DATA_ERROR, DONE, FAILED, NO_WORK, Outcome
+from nirfire.pipeline.ledger import Ledger
+from nirfire.pipeline.report import RunReport, StageReport
 from nirfire.products.naming import SPEC, Workspace
 from nirfire.qa.drawing import draw, draw_all, plan
 from nirfire.qa.html import Cell, Section, page, shown
@@ -21,12 +22,17 @@ from nirfire.tasks.summary import summary
 NAME = "jw09999001001_02101_00001_nrs1"
 OUTCOMES = (
     Outcome(
-        "calibrate", "jw09999001001_02101_00001_nrs1 103", DATA_ERROR, "keyword <DEC_REF> is missing", log="/x/c.log"
+        "calibrate",
+        "jw09999001001_02101_00001_nrs1 103",
+        DATA_ERROR,
+        "keyword <DEC_REF> is missing",
+        log="logs/calibrate/c.log",
     ),
     Outcome("calibrate", "jw09999001001_02101_00001_nrs2 103", NO_WORK, "misses this detector"),
-    Outcome("calibrate", "jw09999001001_02101_00001_nrs1 105", DONE),
+    Outcome("calibrate", "jw09999001001_02101_00001_nrs1 105", DONE, seconds=2.0, memory=1.5),
+    Outcome("redshift", "103 PRISM CLEAR", BLOCKED, "calibrate 103 did not succeed"),
 )
-STAGES = (StageReport("calibrate", OUTCOMES, 3.0, 1.0),)
+REPORT = RunReport((StageReport("calibrate", OUTCOMES[:3], 3.0), StageReport("redshift", OUTCOMES[3:])), 3.5, 2.25)
 
 
 class Page(HTMLParser):
@@ -51,13 +57,22 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
+def record(place, *outcomes):
+    """File outcomes as a run does."""
+    ledger = Ledger.open(place, "run")
+    for outcome in outcomes:
+        ledger.add(outcome)
+    ledger.close()
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory, fill_workspace, truth_folder):
     """A finished report, to be read only."""
     place = fill_workspace(tmp_path_factory.mktemp("report") / "ws")
     specs = [(p, None) for s in place.find_sources() for p in place.find_combined(s, SPEC)]
     summary(specs, [place.summary("ecsv")])
-    return write_report(place, STAGES, truth_folder)
+    record(place, *OUTCOMES)
+    return write_report(place, REPORT, truth_folder)
 
 
 def test_the_page_is_complete_and_needs_no_network(report):
@@ -79,7 +94,15 @@ def test_reasons_are_told_and_escaped(report):
     text = report.read_text()
     assert "keyword &lt;DEC_REF&gt; is missing" in text
     assert "misses this detector" in text
-    assert 'href="../logs/c.log"' in text
+    assert 'href="../logs/calibrate/c.log"' in text
+
+
+def test_stages_and_their_cost_are_told(report):
+    text = report.read_text()
+    assert "4 s wall time, 2.25 GB peak memory" in text
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", text, re.DOTALL)]
+    assert ["calibrate", "1", "0", "1", "1", "0", "0", "3", "2", "1.5"] in rows
+    assert ["redshift", "0", "0", "0", "0", "0", "1", "0", "0", "0"] in rows
 
 
 def test_a_damaged_product_is_a_message_not_a_crash(workspace):
@@ -94,7 +117,7 @@ def test_a_damaged_product_is_a_message_not_a_crash(workspace):
 
 
 def test_an_empty_workspace_gives_a_page(tmp_path):
-    page_path = write_report(Workspace(tmp_path, "nothing"), ())
+    page_path = write_report(Workspace(tmp_path, "nothing"), RunReport(()))
     assert "nothing" in page_path.read_text()
 
 
@@ -106,18 +129,10 @@ def test_two_processes_draw_the_same(workspace, truth_folder):
     assert first == {p.name: p.read_bytes() for p in (workspace.report / "figures").glob("*.png")}
 
 
-def test_the_ledger_remembers_what_this_run_skipped(workspace):
-    ledger = Ledger.open(workspace.ledger)
-    ledger.add(Outcome("a", "1", NO_WORK, "no slit"))
-    ledger.add(Outcome("a", "2", FAILED, "ValueError"))
-    ledger.add(Outcome("a", "3", DONE))
-    now = (
-        Outcome("a", "1", SKIPPED, "no slit"),
-        Outcome("a", "2", SKIPPED, "its output exists"),
-        Outcome("a", "4", SKIPPED, "what it needs failed"),
-    )
-    found = {o.key: o.status for o in latest_outcomes(workspace, [StageReport("a", now, 1.0, 1.0)])}
-    assert found == {"1": NO_WORK, "2": DONE, "3": DONE, "4": SKIPPED}
+def test_the_ledger_remembers_what_earlier_runs_could_not_do(workspace):
+    record(workspace, Outcome("a", "1", NO_WORK, "no slit"), Outcome("a", "2", FAILED, "ValueError"))
+    record(workspace, Outcome("a", "2", DONE), Outcome("a", "3", DONE))
+    assert {o.key: o.status for o in latest_outcomes(workspace)} == {"1": NO_WORK, "2": DONE, "3": DONE}
 
 
 def test_jobs_are_told_apart_by_source():

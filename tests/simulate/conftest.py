@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from nirfire.simulate.crds_cache import cache_environment, ensure_cache
+from nirfire.simulate.cache_place import cache_environment
+from nirfire.simulate.crds_cache import ensure_cache
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from astropy.io import fits
 from scipy.ndimage import map_coordinates
 
 from nirfire.errors import DataError
-from nirfire.simulate import crds_cache, psf, response
+from nirfire.simulate import cache_place, crds_cache, psf, response
 from nirfire.simulate.detector_maps import DQ_DO_NOT_USE
 from nirfire.simulate.optics import MODES, load_optics
 from nirfire.stsci.crds_check import check_cache
@@ -190,7 +190,7 @@ def test_cache_folder_follows_the_user_and_the_instrument(tmp_path: Path, monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     here = crds_cache.default_folder()
     assert here.parent == tmp_path / "nirfire"
-    monkeypatch.setattr(crds_cache, "VERSION", crds_cache.VERSION + 1)
+    monkeypatch.setattr(cache_place, "VERSION", cache_place.VERSION + 1)
     assert crds_cache.default_folder() != here
 
 

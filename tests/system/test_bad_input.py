@@ -11,7 +11,8 @@ from astropy.table import Table
 
 from nirfire.demo import RAW
 from nirfire.products.naming import CAL, RATE, UNCAL, ExposureName, Workspace
-from nirfire.simulate.crds_cache import cache_environment, ensure_cache
+from nirfire.simulate.cache_place import cache_environment
+from nirfire.simulate.crds_cache import ensure_cache
 
 from .conftest import nirfire
 
@@ -29,7 +30,7 @@ def uncal(small_demo, tmp_path):
 
 
 def run(folder, *arguments, env=None):
-    done = nirfire("run", folder, "-w", "out", "--name", "bad", "-j", 1, *arguments, cwd=folder.parent, env=env)
+    done = nirfire("run", folder, "-w", "out", "--obs", "bad", "-j", 1, *arguments, cwd=folder.parent, env=env)
     said = " ".join((done.stdout + done.stderr).split())
     products = [p for p in (folder.parent / "out").rglob("*.fits") if p.name.startswith("jw") and "_msa" not in p.name]
     return done.returncode, said, products

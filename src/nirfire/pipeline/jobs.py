@@ -1,58 +1,128 @@
-"""Jobs, their outcomes, and the ledger that remembers them."""
+"""Tasks, jobs, orders to workers, and how they end."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-DONE, SKIPPED, NO_WORK, DATA_ERROR, FAILED = "done", "skipped", "no-work", "data-error", "failed"
+from nirfire.products.provenance import Provenance
+
+DONE, SKIPPED, NO_WORK, DATA_ERROR, FAILED, BLOCKED = "done", "skipped", "no-work", "data-error", "failed", "blocked"
 BAD = (DATA_ERROR, FAILED)
 
 
 @dataclass(frozen=True)
+class Task:
+    """What a stage does.
+
+    Attributes
+    ----------
+    stage : str
+        Name of the stage.
+    version : int
+        Raised whenever the same inputs and settings would give another product.
+    call : str
+        The function, ``module:name``; the parent process never imports it.
+    about : str
+        One line for the user.
+    per : str
+        What one job is for.
+    gather : str
+        Argument that takes a list of inputs of which those that exist are used; empty when there is none.
+    paired : str
+        Argument that takes a list of outputs, one for each gathered input.
+    stock : bool
+        The task runs the stock pipeline, so its version and the CRDS context belong to the fingerprint.
+    """
+
+    stage: str
+    version: int
+    call: str
+    about: str
+    per: str
+    gather: str = ""
+    paired: str = ""
+    stock: bool = False
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Job:
     """One call of one task.
 
     Attributes
     ----------
-    task : str
-        Name of the task, for the user.
+    task : Task
+        What is done.
     key : str
         What it is about, for the user: an exposure, or a source in an exposure.
-    function : callable
-        The task: a function at the top level of a module.
     arguments : dict
-        Its keyword arguments; picklable.
-    inputs, outputs : tuple of Path
-        Files read and written.
-    ended : (str, str) or None
-        Status and reason, where planning already knows how the job ends; it is then not run.
+        Keyword arguments of the task, apart from its settings and what it gathers; picklable.
+    facts : dict
+        Those arguments that are no paths, for the fingerprint; fit for JSON.
+    inputs : tuple of Path
+        Files that must be there.
+    gathered : tuple of Path
+        Files of which those that are there are used.
+    outputs : tuple of Path
+        Files written; where the task pairs them, one for each gathered input.
+    source : int or None
+        The source that it is about.
+    exposure : str
+        The exposure that it is about, if one.
+    grating : str
+        The disperser.
     """
 
-    task: str
+    task: Task
     key: str
-    function: Callable[..., object]
     arguments: dict[str, Any]
-    inputs: tuple[Path, ...]
-    outputs: tuple[Path, ...]
-    ended: tuple[str, str] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[Path, ...] = ()
+    gathered: tuple[Path, ...] = ()
+    outputs: tuple[Path, ...] = ()
+    source: int | None = None
+    exposure: str = ""
+    grating: str = ""
 
     @property
-    def complete(self) -> bool:
-        """True when every output exists; a file that exists is complete."""
-        return bool(self.outputs) and all(path.exists() for path in self.outputs)
+    def stage(self) -> str:
+        return self.task.stage
 
-    def fingerprint(self) -> str:
-        """Hash of what the inputs look like (size and modification time) and of the arguments."""
-        facts = [repr(sorted(self.arguments.items()))]
-        for path in self.inputs:
-            stat = path.stat() if path.exists() else None
-            facts.append(f"{path.name} {stat.st_size} {stat.st_mtime_ns}" if stat else f"{path.name} absent")
-        return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+    @property
+    def id(self) -> tuple[str, str]:
+        """(stage, key)."""
+        return self.task.stage, self.key
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is told to do.
+
+    Attributes
+    ----------
+    stage, key : str
+        The job.
+    call : str
+        The function, ``module:name``.
+    arguments : dict
+        Its keyword arguments.
+    log : Path
+        Where the job's log goes.
+    provenance : Provenance or None
+        What is written into its products.
+    retries : int
+        How often an I/O or network error is tried again.
+    """
+
+    stage: str
+    key: str
+    call: str
+    arguments: dict[str, Any]
+    log: Path
+    provenance: Provenance | None = None
+    retries: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,17 +132,21 @@ class Outcome:
     Attributes
     ----------
     task, key : str
-        The job.
+        The job's stage and key.
     status : str
-        ``done``, ``skipped``, ``no-work``, ``data-error`` or ``failed``.
+        ``done``, ``skipped``, ``no-work``, ``data-error``, ``failed`` or ``blocked``.
     reason : str
         Why, where it is not done.
     seconds : float
         Wall time.
     fingerprint : str
-        The job's fingerprint when it ran.
+        Of what the job made or would have made.
     log : str
         Path of the job's log.
+    memory : float
+        Largest resident memory of the worker during the job [GB]; 0 where it is not known.
+    worker : str
+        ``host:pid`` of the worker.
     """
 
     task: str
@@ -82,45 +156,10 @@ class Outcome:
     seconds: float = 0.0
     fingerprint: str = ""
     log: str = ""
-
-
-@dataclass
-class Ledger:
-    """The outcomes of a workspace, one JSON object per line, appended."""
-
-    path: Path
-    latest: dict[tuple[str, str], Outcome] = field(default_factory=dict)
-
-    @classmethod
-    def open(cls, path: Path) -> Ledger:
-        """Read what is there; a last line cut off by an interruption is left out."""
-        ledger = cls(path)
-        if path.is_file():
-            for line in path.read_text().splitlines():
-                try:
-                    outcome = Outcome(**json.loads(line))
-                except (json.JSONDecodeError, TypeError):
-                    continue
-                ledger.latest[outcome.task, outcome.key] = outcome
-        return ledger
-
-    def add(self, outcome: Outcome) -> None:
-        """Append one outcome."""
-        self.latest[outcome.task, outcome.key] = outcome
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as f:
-            f.write(json.dumps(asdict(outcome)) + "\n")
-
-    def skip_reason(self, job: Job) -> str | None:
-        """Why a job need not run: its outputs exist, or it found no work in the same inputs. None when it must."""
-        if job.complete:
-            return "its output exists"
-        before = self.latest.get((job.task, job.key))
-        if before and before.status == NO_WORK and before.fingerprint == job.fingerprint():
-            return before.reason
-        return None
+    memory: float = 0.0
+    worker: str = ""
 
 
 def worst(outcomes: Iterable[Outcome]) -> int:
-    """Exit code for a set of outcomes: 0 all well, 3 some jobs ended badly."""
-    return 3 if any(o.status in BAD for o in outcomes) else 0
+    """Exit code for a set of outcomes: 0 all well, 3 some jobs ended badly or could not be begun."""
+    return 3 if any(o.status in (*BAD, BLOCKED) for o in outcomes) else 0

@@ -1,64 +1,127 @@
-"""What a folder of input files holds, and at which stage each enters the chain."""
+"""What an observation consists of: exposures and cutouts, and at which stage each enters the chain."""
 
 from __future__ import annotations
 
 import re
-import shutil
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from astropy.io import fits
+
 from nirfire.errors import DataError
-from nirfire.products.atomic import atomic_path
 from nirfire.products.fitsfile import open_fits
+from nirfire.products.msa import Metafile
 from nirfire.products.naming import CAL, RATE, RATERAW, UNCAL, ExposureName, Workspace
-from nirfire.products.rate import EXP_TYPE, is_simulated
+from nirfire.products.rate import EXP_TYPE, ExposureHeader, read_exposure_header
 
 CLEANED_KEY = "NFVSCALE"
+ORDER = (UNCAL, RATERAW, RATE)  # of two files of one exposure the one further along is taken
 SOURCE_CAL = re.compile(r"jw\d{11}_\d{5}_\d{5}_nrs[12]_(?P<source>\d+)_cal\.fits")
+LOOK_INTO = "give the folder that holds the exposures"
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """One exposure on one detector.
+
+    Attributes
+    ----------
+    name : ExposureName
+        Its name.
+    path : Path
+        The file.
+    enters : str
+        As what it enters the chain: the suffix ``_uncal.fits``, ``_rateraw.fits`` or ``_rate.fits``. A stock rate file
+        enters as ``_rateraw.fits``, a rate file that nirfire cleaned as ``_rate.fits``.
+    header : ExposureHeader
+        What its headers say.
+    sources : tuple of int
+        Every source in its slitlets.
+    """
+
+    name: ExposureName
+    path: Path
+    enters: str
+    header: ExposureHeader
+    sources: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """One source in one exposure, calibrated already.
+
+    Attributes
+    ----------
+    name : ExposureName
+        The exposure.
+    source : int
+        The source.
+    path : Path
+        The file.
+    ours : bool
+        True for a ``_cal.fits`` of nirfire, False for a single-slit cutout of others.
+    grating, filter : str
+        Optical elements.
+    """
+
+    name: ExposureName
+    source: int
+    path: Path
+    ours: bool
+    grating: str
+    filter: str
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Input files by the stage at which they enter.
+    """What there is to process, and what cannot be used.
 
     Attributes
     ----------
-    uncal, rateraw, rate : dict of ExposureName to Path
-        Ramps; count rates to be cleaned; count rates that nirfire has cleaned.
-    cals : dict of (ExposureName, int) to Path
-        Per-source ``_cal.fits`` files of nirfire.
-    cutouts : dict of (ExposureName, int) to Path
-        Flux-calibrated single-slit cutouts with sky (SlitModel).
-    simulated : bool
-        True when all exposures come from the embedded instrument.
-    problems : tuple of DataError
+    exposures : list of Exposure
+        Sorted by name.
+    cutouts : list of Cutout
+        Sorted by name.
+    problems : list of DataError
         Files that cannot be used, with the reason.
     """
 
-    uncal: dict[ExposureName, Path] = field(default_factory=dict)
-    rateraw: dict[ExposureName, Path] = field(default_factory=dict)
-    rate: dict[ExposureName, Path] = field(default_factory=dict)
-    cals: dict[tuple[ExposureName, int], Path] = field(default_factory=dict)
-    cutouts: dict[tuple[ExposureName, int], Path] = field(default_factory=dict)
-    simulated: bool = True
-    problems: tuple[DataError, ...] = ()
+    exposures: list[Exposure] = field(default_factory=list)
+    cutouts: list[Cutout] = field(default_factory=list)
+    problems: list[DataError] = field(default_factory=list)
 
     @property
-    def needs_references(self) -> bool:
-        """True when a stage that reads CRDS references will run."""
-        return bool(self.uncal or self.rateraw or self.rate)
-
-    def __len__(self) -> int:
-        return sum(len(d) for d in (self.uncal, self.rateraw, self.rate)) + len(self.cals) + len(self.cutouts)
+    def embedded(self) -> bool:
+        """True when the embedded instrument's references serve: for its own exposures, and where none is read."""
+        return all(e.header.simulated for e in self.exposures)
 
 
-def discover(folder: Path) -> Inputs:
-    """Sort the FITS files of a folder by the stage at which they enter.
+def files_in(folder: Path) -> list[Path]:
+    """The ``jw*.fits`` files of a folder, not searched below.
+
+    Raises
+    ------
+    DataError
+        There is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError("folder not found", file=folder, remedy=LOOK_INTO)
+    return sorted(folder.glob("jw*.fits"))
+
+
+def discover(files: Iterable[Path], *, folder: Path, gratings: frozenset[str] | None = None) -> Inputs:
+    """Find out what files hold and at which stage they enter.
 
     Parameters
     ----------
+    files : iterable of Path
+        FITS files; those that are no MOS exposure or cutout are passed over.
     folder : Path
-        Folder with ``jw*.fits`` files; not searched below.
+        Where they lie, for messages.
+    gratings : frozenset of str, optional
+        Only these dispersers.
 
     Returns
     -------
@@ -67,94 +130,110 @@ def discover(folder: Path) -> Inputs:
     Raises
     ------
     DataError
-        The folder is absent or holds nothing that can enter.
+        Nothing can enter.
     """
-    if not folder.is_dir():
-        raise DataError("folder not found", file=folder, remedy="give the folder that holds the exposures")
-    found: dict[str, dict] = {name: {} for name in ("uncal", "rateraw", "rate", "cals", "cutouts")}
-    simulated, problems = [], []
-    for path in sorted(folder.glob("jw*.fits")):
+    inputs = Inputs()
+    entering: dict[ExposureName, tuple[str, Path]] = {}
+    for path in sorted(files):
         name = ExposureName.from_path(path)
         if name is None:
             continue
         try:
-            stage, source, ours = _stage(path)
+            enters = _look_at(path, name, inputs)
         except DataError as error:
-            problems.append(error)
+            inputs.problems.append(error)
             continue
-        if stage is None:
-            continue
-        found[stage][name if source is None else (name, source)] = path
-        simulated.append(ours)
-    inputs = Inputs(**found, simulated=bool(simulated) and all(simulated), problems=tuple(problems))
-    if len(inputs) == 0 and not problems:
+        if enters and (name not in entering or ORDER.index(enters) > ORDER.index(entering[name][0])):
+            entering[name] = (enters, path)
+    metafiles: dict[Path, Metafile] = {}
+    for name, (enters, path) in sorted(entering.items()):
+        try:
+            inputs.exposures.append(_exposure(name, path, enters, metafiles))
+        except DataError as error:
+            inputs.problems.append(error)
+    if not (inputs.exposures or inputs.cutouts or inputs.problems):
         raise DataError(
             "no exposure found (jw*_uncal.fits, jw*_rate.fits, jw*_<source>_cal.fits or single-slit cutouts)",
             file=folder,
-            remedy="give the folder that holds the exposures",
+            remedy=LOOK_INTO,
         )
+    if gratings is not None:
+        inputs.exposures[:] = [e for e in inputs.exposures if e.header.grating in gratings]
+        inputs.cutouts[:] = [c for c in inputs.cutouts if c.grating in gratings]
     return inputs
 
 
-def _stage(path: Path) -> tuple[str | None, int | None, bool]:
-    """Stage at which a file enters (None: it does not), its source, and whether it is simulated."""
+def _look_at(path: Path, name: ExposureName, inputs: Inputs) -> str:
+    """Note a cutout, or tell as what an exposure enters; empty for other files."""
     with open_fits(path) as hdus:
         header = hdus[0].header
-        ours = is_simulated(header)
         if header.get("EXP_TYPE", EXP_TYPE) != EXP_TYPE:  # target acquisition, images
-            return None, None, ours
-        if path.name.endswith(UNCAL):
-            return "uncal", None, ours
-        if path.name.endswith(RATERAW):
-            return "rateraw", None, ours
+            return ""
+        for suffix in (UNCAL, RATERAW):
+            if path.name.endswith(suffix):
+                return suffix
         if path.name.endswith(RATE):
-            return ("rate" if CLEANED_KEY in header else "rateraw"), None, ours
+            return RATE if CLEANED_KEY in header else RATERAW
         if match := SOURCE_CAL.fullmatch(path.name):
-            return "cals", int(match["source"]), ours
-        if header.get("DATAMODL") == "SlitModel" and "SCI" in hdus and "SOURCEID" in hdus["SCI"].header:
-            return "cutouts", int(hdus["SCI"].header["SOURCEID"]), ours
-    return None, None, ours
+            source = int(match["source"])
+        elif header.get("DATAMODL") == "SlitModel" and "SCI" in hdus and "SOURCEID" in hdus["SCI"].header:
+            source = int(hdus["SCI"].header["SOURCEID"])
+        else:
+            return ""
+        inputs.cutouts.append(_cutout(path, name, source, match is not None, header))
+    return ""
 
 
-def bring_in(inputs: Inputs, workspace: Workspace) -> list[DataError]:
-    """Put into the workspace what enters after the first stage, and the MSA metafiles.
+def _cutout(path: Path, name: ExposureName, source: int, ours: bool, header: fits.Header) -> Cutout:
+    grating, filter_ = (str(header.get(key, "")) for key in ("GRATING", "FILTER"))
+    return Cutout(name, source, path, ours, grating, filter_)
+
+
+def _exposure(name: ExposureName, path: Path, enters: str, metafiles: dict[Path, Metafile]) -> Exposure:
+    header = read_exposure_header(path)
+    if header.metafile not in metafiles:
+        metafiles[header.metafile] = Metafile.read(header.metafile)
+    sources = metafiles[header.metafile].source_ids(header.metadata_id)
+    return Exposure(name, path, enters, header, tuple(sources))
+
+
+def link_in(inputs: Inputs, workspace: Workspace) -> None:
+    """Put links to the given files into the workspace, where its products have their names.
 
     Parameters
     ----------
     inputs : Inputs
-        The input files.
+        The given files: they are read where they lie, and never changed.
     workspace : Workspace
-        Where they go.
+        Where the links go. MSA metafiles must lie beside the products that name them.
 
-    Returns
-    -------
-    list of DataError
-        What could not be brought in.
+    Raises
+    ------
+    DataError
+        The workspace holds a product of its own in the place of a given file.
     """
-    problems = []
-    for suffix, files in ((RATERAW, inputs.rateraw), (RATE, inputs.rate)):
-        for name, path in files.items():
-            _copy(path, workspace.exposure(name, suffix))
-    for (name, source), path in inputs.cals.items():
-        _copy(path, workspace.slit(name, source, CAL))
-    for path in [*inputs.uncal.values(), *inputs.rateraw.values(), *inputs.rate.values()]:
-        try:
-            metafile = _metafile(path)
-        except DataError as error:
-            problems.append(error)
-            continue
-        if metafile is not None and metafile.is_file():
-            _copy(metafile, workspace.exposures / metafile.name)
-    return problems
+    for exposure in inputs.exposures:
+        _link(exposure.header.metafile, workspace.exposures / exposure.header.metafile.name)
+        if exposure.enters != UNCAL:
+            _link(exposure.path, workspace.exposure(exposure.name, exposure.enters))
+    for cutout in inputs.cutouts:
+        if cutout.ours:
+            _link(cutout.path, workspace.slit(cutout.name, cutout.source, CAL))
 
 
-def _metafile(path: Path) -> Path | None:
-    with open_fits(path) as hdus:
-        name = hdus[0].header.get("MSAMETFL")
-    return path.parent / Path(name).name if name else None
-
-
-def _copy(path: Path, target: Path) -> None:
-    if not target.exists():
-        with atomic_path(target) as part:
-            shutil.copyfile(path, part)
+def _link(given: Path, link: Path) -> None:
+    if link.is_symlink():
+        if link.readlink() == given:
+            return
+        link.unlink(missing_ok=True)
+    if link.exists():
+        if link.samefile(given):
+            return
+        raise DataError(
+            f"the workspace has its own file in the place of the given {given}",
+            file=link,
+            remedy="use another workspace (-w), or leave the given file out",
+        )
+    link.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):  # another shard was faster
+        link.symlink_to(given)

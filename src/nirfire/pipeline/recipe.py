@@ -4,177 +4,246 @@
       -> detector     ramps to raw count rates                          one job per exposure and detector
       -> clean        background and noise of the count-rate image      one job per exposure and detector
       -> calibrate    2D cutout of a source, wavelength and flux        one job per source and exposure
-      -> nodsub       sky from the other nods                           one job per source, visit and detector
+         (adopt       a cutout that others calibrated comes in here)
+      -> nodsub       sky from the other nods                           one job per source and background group
       -> stack        nods and detectors to one rectified 2D spectrum   one job per source and grating
       -> extract      2D to 1D                                          one job per source and grating
       -> redshift     1D to redshift                                    one job per source and grating
     summary           one row per source and grating
 
-Each stage is planned from the files that the stages before it left.
+All jobs are known from headers and MSA metafiles before the first is run. A source whose slitlet misses a detector
+ends there as no-work, and what gathers several exposures takes those that are there.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from astropy.io import fits
+from nirfire.pipeline.jobs import Job, Task
+from nirfire.pipeline.observation import Cutout, Exposure, Inputs
+from nirfire.products.naming import (
+    BKGSUB,
+    CAL,
+    RATE,
+    RATERAW,
+    S2D,
+    SPEC,
+    UNCAL,
+    ZFIT,
+    ExposureName,
+    Workspace,
+)
+from nirfire.tasks.stuck import StuckList
 
-from nirfire.errors import DataError
-from nirfire.pipeline.jobs import DATA_ERROR, NO_WORK, Job
-from nirfire.pipeline.observation import Inputs
-from nirfire.products.msa import Metafile
-from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, S2D, SPEC, ExposureName, Workspace, zfit_of
-from nirfire.products.rate import read_exposure_header, read_slitlets
-from nirfire.tasks.adopt import adopt
-from nirfire.tasks.calibrate import calibrate
-from nirfire.tasks.clean import clean
-from nirfire.tasks.detector import detector
-from nirfire.tasks.extract import extract
-from nirfire.tasks.nodsub import nodsub
-from nirfire.tasks.redshift import redshift
-from nirfire.tasks.settings import Config
-from nirfire.tasks.stack import stack
-from nirfire.tasks.stuck import read_stuck
+EXPOSURE, PAIR, GROUP, COMBINED = (
+    "exposure, detector",
+    "source, exposure",
+    "source, background group",
+    "source, grating",
+)
+TASKS = {
+    t.stage: t
+    for t in (
+        Task("detector", 1, "nirfire.tasks.detector:detector", "ramps to raw count rates", EXPOSURE, stock=True),
+        Task("clean", 1, "nirfire.tasks.clean:clean", "background and noise of count rates", EXPOSURE, stock=True),
+        Task("calibrate", 1, "nirfire.tasks.calibrate:calibrate", "2D cutout, wavelength, flux", PAIR, stock=True),
+        Task("adopt", 1, "nirfire.tasks.adopt:adopt", "cutouts that others calibrated", PAIR, stock=True),
+        Task(
+            *("nodsub", 1, "nirfire.tasks.nodsub:nodsub", "sky from the other nods", GROUP),
+            gather="cals",
+            paired="outputs",
+        ),
+        Task("stack", 1, "nirfire.tasks.stack:stack", "one rectified 2D spectrum", COMBINED, "inputs", stock=True),
+        Task("extract", 1, "nirfire.tasks.extract:extract", "2D to 1D", COMBINED, "inputs"),
+        Task("redshift", 1, "nirfire.tasks.redshift:redshift", "1D to redshift", COMBINED),
+    )
+}
+STAGES = tuple(TASKS)
+EXPOSURE_STAGES = ("detector", "clean")
 
 
 @dataclass(frozen=True)
-class Context:
-    """What planning needs: where things are, what came in, how to do it, and for which sources."""
+class Special:
+    """What people say of an observation, beside its settings.
 
-    workspace: Workspace
-    inputs: Inputs
-    config: Config
-    sources: frozenset[int] | None = None
+    Attributes
+    ----------
+    stuck : dict
+        Stuck-closed shutters: root -> source -> ordinals.
+    masks : mapping
+        DS9 regions by exposure; their pixels are not used.
+    config_groups : tuple of tuple of str
+        Activities whose nods may pair.
+    """
 
-    def wanted(self, source: int) -> bool:
-        return self.sources is None or source in self.sources
+    stuck: StuckList = field(default_factory=dict)
+    masks: Mapping[str, str] = field(default_factory=dict)
+    config_groups: tuple[tuple[str, ...], ...] = ()
 
 
-def plan_adopt(c: Context) -> list[Job]:
+@dataclass(frozen=True)
+class Slit:
+    """A ``_cal.fits`` and what comes of it, there or to come."""
+
+    name: ExposureName
+    cal: Path
+    bkgsub: Path
+    group: str
+    grating: str
+    filter: str
+
+
+def make_jobs(inputs: Inputs, workspace: Workspace, special: Special) -> list[Job]:
+    """All jobs of an observation, stage by stage.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What came in.
+    workspace : Workspace
+        Where the products go.
+    special : Special
+        Stuck shutters, masks, and groups.
+
+    Returns
+    -------
+    list of Job
+        Every job comes after those that make its inputs.
+    """
+    jobs: list[Job] = []
+    slits: dict[int, list[Slit]] = defaultdict(list)
+    jobs += [_detector(e, workspace) for e in inputs.exposures if e.enters == UNCAL]
+    jobs += [_clean(e, workspace, special) for e in inputs.exposures if e.enters != RATE]
+    for exposure in inputs.exposures:
+        jobs += _calibrate(exposure, workspace, special, slits)
+    jobs += _cutouts(inputs.cutouts, workspace, special, slits)
+    combined: dict[str, list[Job]] = {"stack": [], "extract": [], "redshift": []}
+    for source in sorted(slits):
+        jobs += _nodsub(source, slits[source])
+        for (grating, filter_), paths in _by_grating(slits[source]):
+            for job in _combine(source, grating, filter_, paths, workspace):
+                combined[job.stage].append(job)
+    return [*jobs, *combined["stack"], *combined["extract"], *combined["redshift"]]
+
+
+def _made_or_given(exposure: Exposure, suffix: str, workspace: Workspace) -> Path:
+    """Path of an exposure's file: where it lies when it was given, else where it will be made."""
+    return exposure.path if exposure.enters == suffix else workspace.exposure(exposure.name, suffix)
+
+
+def _detector(exposure: Exposure, workspace: Workspace) -> Job:
+    out = workspace.exposure(exposure.name, RATERAW)
+    return Job(
+        TASKS["detector"],
+        key=str(exposure.name),
+        arguments={"uncal": exposure.path, "rateraw": out},
+        inputs=(exposure.path,),
+        outputs=(out,),
+        exposure=str(exposure.name),
+        grating=exposure.header.grating,
+    )
+
+
+def _clean(exposure: Exposure, workspace: Workspace, special: Special) -> Job:
+    path, out = _made_or_given(exposure, RATERAW, workspace), workspace.exposure(exposure.name, RATE)
+    regions = special.masks.get(str(exposure.name))
+    facts = {"regions": regions} if regions else {}
+    return Job(
+        TASKS["clean"],
+        key=str(exposure.name),
+        arguments={"rateraw": path, "rate": out, **facts},
+        facts=facts,
+        inputs=(path, exposure.header.metafile),
+        outputs=(out,),
+        exposure=str(exposure.name),
+        grating=exposure.header.grating,
+    )
+
+
+def _calibrate(exposure: Exposure, workspace: Workspace, special: Special, slits: dict[int, list[Slit]]) -> list[Job]:
+    name, header = exposure.name, exposure.header
+    rate = _made_or_given(exposure, RATE, workspace)
+    closed = special.stuck.get(name.root, {})
+    group = _group(name, special.config_groups, header.sub_dither)
     jobs = []
-    for (name, source), path in c.inputs.cutouts.items():
-        if c.wanted(source):
-            target = c.workspace.slit(name, source, CAL)
-            jobs.append(Job("adopt", f"{name} {source}", adopt, {"cutout": path, "cal": target}, (path,), (target,)))
+    for source in exposure.sources:
+        cal = workspace.slit(name, source, CAL)
+        bkgsub = workspace.slit(name, source, BKGSUB)
+        slits[source].append(Slit(name, cal, bkgsub, group, header.grating, header.filter))
+        facts = {"source": source, "closed": closed.get(source, ())}
+        jobs.append(
+            Job(
+                TASKS["calibrate"],
+                key=f"{name} {source}",
+                arguments={"rate": rate, "cal": cal, **facts},
+                facts=facts,
+                inputs=(rate, header.metafile),
+                outputs=(cal,),
+                source=source,
+                exposure=name.exposure,
+                grating=header.grating,
+            )
+        )
     return jobs
 
 
-def plan_detector(c: Context) -> list[Job]:
+def _cutouts(cutouts: list[Cutout], workspace: Workspace, special: Special, slits: dict[int, list[Slit]]) -> list[Job]:
+    """Jobs that adopt cutouts; those that nirfire calibrated are used where they lie."""
     jobs = []
-    for name, path in c.inputs.uncal.items():
-        out = c.workspace.exposure(name, RATERAW)
-        arguments = {"uncal": path, "rateraw": out, "settings": c.config.detector}
-        jobs.append(Job("detector", str(name), detector, arguments, (path,), (out,)))
+    for c in cutouts:
+        cal = c.path if c.ours else workspace.slit(c.name, c.source, CAL)
+        group = _group(c.name, special.config_groups, 1)
+        bkgsub = workspace.slit(c.name, c.source, BKGSUB)
+        slits[c.source].append(Slit(c.name, cal, bkgsub, group, c.grating, c.filter))
+        if not c.ours:
+            arguments = {"cutout": c.path, "cal": cal}
+            key, exposure = f"{c.name} {c.source}", str(c.name)
+            job = Job(TASKS["adopt"], key, arguments, {}, (c.path,), (), (cal,), c.source, exposure, c.grating)
+            jobs.append(job)
     return jobs
 
 
-def plan_clean(c: Context) -> list[Job]:
+def _group(name: ExposureName, config_groups: tuple[tuple[str, ...], ...], sub_dither: int) -> str:
+    """Background group of an exposure: nods with the same label are subtracted from each other."""
+    visit, activity = name.root.split("_")
+    together = next(("+".join(group) for group in config_groups if activity in group), activity)
+    dither = f"_dither{sub_dither}" if sub_dither > 1 else ""
+    return f"{visit}_{together}{dither} {name.detector}"
+
+
+def _nodsub(source: int, slits: list[Slit]) -> list[Job]:
+    groups: dict[tuple[str, str], list[Slit]] = defaultdict(list)
+    for slit in slits:
+        groups[slit.group, slit.grating].append(slit)
     jobs = []
-    for name in c.workspace.find_exposures(RATERAW):
-        path, out = c.workspace.exposure(name, RATERAW), c.workspace.exposure(name, RATE)
-        arguments = {"rateraw": path, "rate": out, "settings": c.config.clean}
-        jobs.append(Job("clean", str(name), clean, arguments, (path,), (out,)))
+    for (group, grating), members in sorted(groups.items()):
+        outputs = tuple(m.bkgsub for m in members)
+        cals = tuple(m.cal for m in members)
+        jobs.append(
+            Job(TASKS["nodsub"], f"{group} {source}", {}, {}, (), cals, outputs, source=source, grating=grating)
+        )
     return jobs
 
 
-def plan_calibrate(c: Context) -> list[Job]:
-    jobs = []
-    stuck = read_stuck(c.workspace.stuck_list)
-    for name in c.workspace.find_exposures(RATE):
-        rate = c.workspace.exposure(name, RATE)
-        closed = stuck.get(name.root, {})
-        try:
-            sources = _sources_in(rate)
-        except DataError as error:
-            jobs.append(Job("calibrate", str(name), calibrate, {}, (rate,), (), ended=(DATA_ERROR, str(error))))
-            continue
-        for source, falls_here in sources.items():
-            if not c.wanted(source):
-                continue
-            ended = None if falls_here else (NO_WORK, "its slitlet misses this detector")
-            cal = c.workspace.slit(name, source, CAL)
-            arguments = {"rate": rate, "cal": cal, "source": source, "settings": c.config.calibrate}
-            arguments["closed"] = closed.get(source, ())
-            jobs.append(Job("calibrate", f"{name} {source}", calibrate, arguments, (rate,), (cal,), ended))
-    return jobs
+def _by_grating(slits: list[Slit]) -> list[tuple[tuple[str, str], tuple[Path, ...]]]:
+    """The nod-subtracted files of each stack."""
+    stacks: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for slit in slits:
+        stacks[slit.grating, slit.filter].append(slit.bkgsub)
+    return [(optics, tuple(paths)) for optics, paths in sorted(stacks.items())]
 
 
-def plan_nodsub(c: Context) -> list[Job]:
-    jobs = []
-    for source in filter(c.wanted, c.workspace.find_sources()):
-        groups: dict[tuple[str, str], list[ExposureName]] = defaultdict(list)
-        for name in c.workspace.find_slits(source, CAL):
-            groups[name.root, name.detector].append(name)
-        for (root, detector_name), names in sorted(groups.items()):
-            cals = [c.workspace.slit(name, source, CAL) for name in names]
-            outputs = [c.workspace.slit(name, source, BKGSUB) for name in names]
-            arguments = {"cals": cals, "outputs": outputs, "settings": c.config.nodsub}
-            key = f"{root} {detector_name} {source}"
-            jobs.append(Job("nodsub", key, nodsub, arguments, tuple(cals), tuple(outputs)))
-    return jobs
-
-
-def plan_stack(c: Context) -> list[Job]:
-    jobs = []
-    for source, grating, filter_, paths in _stacks(c):
-        out = c.workspace.combined(source, grating, filter_, S2D)
-        arguments = {"inputs": paths, "s2d": out, "settings": c.config.stack}
-        jobs.append(Job("stack", f"{source} {grating}", stack, arguments, tuple(paths), (out,)))
-    return jobs
-
-
-def plan_extract(c: Context) -> list[Job]:
-    jobs = []
-    for source, grating, filter_, paths in _stacks(c):
-        s2d, out = (c.workspace.combined(source, grating, filter_, s) for s in (S2D, SPEC))
-        if s2d.exists():
-            arguments = {"s2d": s2d, "inputs": paths, "spec": out, "source": source, "settings": c.config.extract}
-            jobs.append(Job("extract", f"{source} {grating}", extract, arguments, (s2d,), (out,)))
-    return jobs
-
-
-def plan_redshift(c: Context) -> list[Job]:
-    jobs = []
-    for source in filter(c.wanted, c.workspace.find_sources()):
-        for spec in c.workspace.find_combined(source, SPEC):
-            out = zfit_of(spec)
-            arguments = {"spec": spec, "zfit": out, "settings": c.config.redshift}
-            jobs.append(Job("redshift", spec.name.removesuffix(SPEC), redshift, arguments, (spec,), (out,)))
-    return jobs
-
-
-STAGES: dict[str, Callable[[Context], list[Job]]] = {
-    "adopt": plan_adopt,
-    "detector": plan_detector,
-    "clean": plan_clean,
-    "calibrate": plan_calibrate,
-    "nodsub": plan_nodsub,
-    "stack": plan_stack,
-    "extract": plan_extract,
-    "redshift": plan_redshift,
-}
-
-
-def _sources_in(rate: Path) -> dict[int, bool]:
-    """Sources of an exposure's MSA configuration, and whether their slitlets fall on its detector."""
-    facts = read_exposure_header(rate)
-    metafile = Metafile.read(facts.metafile)
-    here = read_slitlets(rate)
-    sources = metafile.source_ids(facts.metadata_id)
-    return {s: here is None or bool(metafile.slitlets_of(s, facts.metadata_id) & here) for s in sources}
-
-
-def _stacks(c: Context) -> list[tuple[int, str, str, list[Path]]]:
-    """(source, grating, filter, nod-subtracted files) of every stack."""
-    found = []
-    for source in filter(c.wanted, c.workspace.find_sources()):
-        groups: dict[tuple[str, str], list[Path]] = defaultdict(list)
-        for name in c.workspace.find_slits(source, BKGSUB):
-            path = c.workspace.slit(name, source, BKGSUB)
-            header = fits.getheader(path)
-            groups[header["GRATING"], header["FILTER"]].append(path)
-        found += [(source, grating, filter_, paths) for (grating, filter_), paths in sorted(groups.items())]
-    return found
+def _combine(source: int, grating: str, filter_: str, paths: tuple[Path, ...], workspace: Workspace) -> list[Job]:
+    """Stack, extract and redshift of one source in one grating."""
+    s2d, spec, zfit = (workspace.combined(source, grating, filter_, suffix) for suffix in (S2D, SPEC, ZFIT))
+    key = f"{source} {grating} {filter_}"
+    facts = {"source": source}
+    stack = Job(TASKS["stack"], key, {"s2d": s2d}, {}, (), paths, (s2d,), source, "", grating)
+    arguments = {"s2d": s2d, "spec": spec, "source": source}
+    extract = Job(TASKS["extract"], key, arguments, facts, (s2d,), paths, (spec,), source, "", grating)
+    arguments = {"spec": spec, "zfit": zfit}
+    redshift = Job(TASKS["redshift"], key, arguments, {}, (spec,), (), (zfit,), source, "", grating)
+    return [stack, extract, redshift]

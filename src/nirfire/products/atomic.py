@@ -1,4 +1,4 @@
-"""A file that exists is complete: temporary name, fsync, rename."""
+"""A file that exists is complete: temporary name, fsync, rename. FITS files say how they were made."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from pathlib import Path
 
 from astropy.io import fits
 
+from nirfire.products import provenance
+from nirfire.products.naming import PART
+
+FITS = ".fits"
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -18,26 +23,49 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Parameters
     ----------
     path : Path
-        The final name. Its folder is made if absent.
+        The final name. Its folder is made if absent. A ``.fits`` file is stamped with the current provenance.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; it is named, also where the system does not do so, as when the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.name, dir=path.parent)
-    os.close(handle)
-    part = Path(name)
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=PART, suffix=path.name, dir=path.parent)
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            if path.suffix == FITS:
+                provenance.stamp(part)
+            with part.open("rb") as f:
+                os.fsync(f.fileno())
+            part.chmod(0o644)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the final name into an `OSError` that names no file, or the temporary one."""
     try:
-        yield part
-        with part.open("rb") as f:
-            os.fsync(f.fileno())
-        part.chmod(0o644)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        told = error.__context__ if error.errno is None else error  # astropy wraps a full disk into words of its own
+        if isinstance(told, OSError) and told.errno and Path(told.filename or PART).name.startswith(PART):
+            raise OSError(told.errno, told.strerror, str(path)) from error
+        raise
 
 
 def write_fits(path: Path, hdus: fits.HDUList) -> None:
-    """Write a FITS file atomically, with checksums."""
+    """Write a FITS file atomically, with checksums; what it inherited of another product's provenance is dropped."""
+    stamped = provenance.current() is not None  # the stamp brings the checksums
+    if not stamped:
+        provenance.without_provenance(hdus)
     with atomic_path(path) as part:
-        hdus.writeto(part, overwrite=True, checksum=True, output_verify="exception")
+        hdus.writeto(part, overwrite=True, checksum=not stamped, output_verify="exception")
 
 
 def write_text(path: Path, text: str) -> None:

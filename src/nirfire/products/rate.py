@@ -37,7 +37,7 @@ REQUIRED = {
 }
 RAMP_REQUIRED = {"NGROUPS": "ramp fit", "NFRAMES": "ramp fit", "GROUPGAP": "ramp fit", "TFRAME": "ramp fit"}
 EXP_TYPE = "NRS_MSASPEC"
-SLITLETS = "SLITLETS"
+BKG, BKGMASK, SLITLETS = "BKG", "BKGMASK", "SLITLETS"
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class ExposureHeader:
         MSA metafile, in the exposure's folder.
     metadata_id, dither_point : int
         Configuration and dither point (MSAMETID, PATT_NUM).
+    sub_dither : int
+        Which point of the sub-pixel pattern (1 or 2); nods of different points are not paired.
     simulated : bool
         True for exposures of nirfire's embedded instrument.
     """
@@ -64,6 +66,7 @@ class ExposureHeader:
     metafile: Path
     metadata_id: int
     dither_point: int
+    sub_dither: int
     simulated: bool
 
 
@@ -97,8 +100,15 @@ def read_exposure_header(path: Path) -> ExposureHeader:
         metafile=path.parent / Path(header["MSAMETFL"]).name,
         metadata_id=int(header["MSAMETID"]),
         dither_point=int(header["PATT_NUM"]),
+        sub_dither=_sub_dither(header),
         simulated=is_simulated(header),
     )
+
+
+def _sub_dither(header: fits.Header) -> int:
+    """Sub-pixel point of an exposure: in patterns that nod at each of two points, the points take turns."""
+    two_points = "NIRCAM" in str(header.get("PATTTYPE", "")).upper() and header.get("SUBPXPTS") == 2
+    return 2 if two_points and int(header["PATT_NUM"]) % 2 == 0 else 1
 
 
 def read_slitlets(path: Path) -> set[int] | None:
@@ -177,16 +187,20 @@ class RateImage:
         """
         read_variance = self.var_rnoise * noise_scale
         with open_fits(self.path) as hdus:
+            for name in (BKG, BKGMASK, SLITLETS):  # of an image that was cleaned before
+                while name in hdus:
+                    del hdus[name]
             hdus["SCI"].data = (self.sci - background).astype(np.float32)
+            hdus["DQ"].data = self.dq
             hdus["VAR_RNOISE"].data = read_variance.astype(np.float32)
             hdus["ERR"].data = np.sqrt(self.var_poisson + read_variance).astype(np.float32)
             for key, card in cards.items():
                 hdus[0].header[key] = card
             hdus[0].header["FILENAME"] = path.name
-            bkg = fits.ImageHDU(background.astype(np.float32), name="BKG")
+            bkg = fits.ImageHDU(background.astype(np.float32), name=BKG)
             bkg.header["BUNIT"] = "DN/s"
             hdus.append(bkg)
-            hdus.append(fits.ImageHDU(usable.astype(np.uint8), name="BKGMASK"))
+            hdus.append(fits.ImageHDU(usable.astype(np.uint8), name=BKGMASK))
             table = Table({"slitlet_id": np.array(slitlets, dtype=np.int32)})
             hdus.append(fits.BinTableHDU(table, name=SLITLETS))
             write_fits(path, hdus)

@@ -12,7 +12,9 @@ from astropy.table import Table
 
 from nirfire.errors import DataError
 from nirfire.products.atomic import write_fits
+from nirfire.products.columns import Cards, Column, describe, primary_hdu, table_hdu
 from nirfire.products.fitsfile import open_fits
+from nirfire.products.provenance import OWN_CARDS, tells_references
 
 C_UM_PER_S = 2.99792458e14
 UJY_TO_CGS = 1e-29
@@ -34,6 +36,53 @@ def fnu_to_flam(wave: np.ndarray, fnu: np.ndarray) -> np.ndarray:
         f_lambda = f_nu c / lambda^2.
     """
     return fnu * UJY_TO_CGS * C_UM_PER_S / wave**2 * 1e-4
+
+
+FNU, FLAM = "uJy", "erg Angstrom-1 s-1 cm-2"  # as astropy spells them
+FNU_UCD, FLAM_UCD = "phot.flux.density;em.freq", "phot.flux.density;em.wl"
+WAVE = Column("um", "em.wl", "vacuum wavelength")
+EXPOSURE_COLUMNS = {
+    "filename": Column("", "meta.id;meta.file", "background-subtracted exposure"),
+    "nod_type": Column("", "meta.code", "kind of nod pattern"),
+    "nod_number": Column("", "meta.number;obs.sequence", "position in the nod pattern"),
+    "exptime": Column("s", "time.duration;obs.exposure", "effective exposure time"),
+    "stuck_shutter_list": Column("", "meta.code;instr.param", "stuck-closed shutters of the slitlet, by ordinal"),
+    "shutter_state": Column("", "meta.code;instr.param", "shutters of the slitlet; x marks the source"),
+    "source_ra": Column("deg", "pos.eq.ra", "right ascension of the source"),
+    "source_dec": Column("deg", "pos.eq.dec", "declination of the source"),
+    "source_xpos": Column("", "pos.cartesian.x", "source in its shutter, dispersion; open area is 1 wide"),
+    "source_ypos": Column("", "pos.cartesian.y", "source in its shutter, cross-dispersion; open area is 1 high"),
+    "pa_v3": Column("deg", "pos.posAng", "position angle of the telescope's V3 axis"),
+}
+
+
+def spectrum_columns(widths: list[int]) -> dict[str, Column]:
+    """What is said of the columns of SPEC1D, with boxcars of these widths [pixels]."""
+    kinds = {"": "optimal extraction"} | {f"_box{w}": f"boxcar of {w} pixels" for w in widths}
+    columns = {"wave": WAVE}
+    for kind, text in kinds.items():
+        main = "" if kind else ";meta.main"
+        columns |= {
+            f"flux{kind}": Column(FNU, FNU_UCD + main, f"flux density per frequency, {text}"),
+            f"err{kind}": Column(FNU, f"stat.error;{FNU_UCD}", f"standard error of flux{kind}"),
+        }
+        if not kind:
+            columns["mask"] = Column("", "meta.code.qual", "true where there is no information")
+    for kind, text in kinds.items():
+        columns |= {
+            f"flam{kind}": Column(FLAM, FLAM_UCD, f"flux density per wavelength, {text}"),
+            f"flam_err{kind}": Column(FLAM, f"stat.error;{FLAM_UCD}", f"standard error of flam{kind}"),
+        }
+    return columns
+
+
+def profile_columns(widths: list[int]) -> dict[str, Column]:
+    """What is said of the columns of PROF1D, with boxcars of these widths [pixels]."""
+    boxes = {f"{w}px": Column("", "stat.weight", f"share of each row in the boxcar of {w} pixels") for w in widths}
+    return {
+        "ypos": Column("pix", "pos.cartesian.y;instr.det", "row of the 2D stack, from the source"),
+        "opt": Column("", "stat.weight", "profile of the optimal extraction"),
+    } | boxes
 
 
 @dataclass(frozen=True)
@@ -83,34 +132,32 @@ class Spectrum:
     def grating(self) -> str:
         return str(self.meta["GRATING"][0])
 
+    @property
+    def references(self) -> Cards:
+        """Cards that name the CRDS context and references, for what is made from the spectrum."""
+        return {key: card for key, card in self.meta.items() if tells_references(key)}
+
     def table(self) -> Table:
         """The SPEC1D table: ``wave, flux, err, mask``, then the boxcars, then everything per wavelength."""
-        columns: dict[str, np.ndarray] = {"flux": self.flux, "err": self.err}
+        fluxes = {"flux": self.flux, "err": self.err}
         for width, (flux, err) in self.boxes.items():
-            columns |= {f"flux_box{width}": flux, f"err_box{width}": err}
-        table = Table({"wave": self.wave})
-        table["wave"].unit = "um"
-        for name, values in columns.items():
+            fluxes |= {f"flux_box{width}": flux, f"err_box{width}": err}
+        table = Table({"wave": self.wave, "flux": self.flux, "err": self.err, "mask": self.mask})
+        for name, values in fluxes.items():
             table[name] = values
-            table[name].unit = "uJy"
-            if name == "err":
-                table["mask"] = self.mask
-        for name, values in columns.items():
-            flam = name.replace("flux", "flam").replace("err", "flam_err")
-            table[flam] = fnu_to_flam(self.wave, values)
-            table[flam].unit = "erg / (s cm2 Angstrom)"
+        for name, values in fluxes.items():
+            table[name.replace("flux", "flam").replace("err", "flam_err")] = fnu_to_flam(self.wave, values)
+        describe(table, spectrum_columns(list(self.boxes)))
         return table
 
     def write(self, path: Path) -> None:
         """Write ``_spec.fits``: PRIMARY, SPEC1D, SCI, ERR, WAVELENGTH, WHT, PROF1D, EXPOSURES."""
-        primary = fits.PrimaryHDU()
-        for key, card in self.meta.items():
-            primary.header[key] = card
-        hdus = fits.HDUList([primary, fits.BinTableHDU(self.table(), name="SPEC1D")])
+        columns = spectrum_columns(list(self.boxes))
+        hdus = fits.HDUList([primary_hdu(self.meta), table_hdu(self.table(), "SPEC1D", columns)])
         for name, image, unit in (
-            ("SCI", self.sci, "uJy"),
-            ("ERR", self.err2d, "uJy"),
-            ("WAVELENGTH", self.wave2d, "um"),
+            ("SCI", self.sci, FNU),
+            ("ERR", self.err2d, FNU),
+            ("WAVELENGTH", self.wave2d, WAVE.unit),
             ("WHT", self.weight, None),
         ):
             if image is not None:
@@ -119,9 +166,9 @@ class Spectrum:
                     hdu.header["BUNIT"] = unit
                 hdus.append(hdu)
         if self.profiles:
-            hdus.append(fits.BinTableHDU(Table(self.profiles), name="PROF1D"))
+            hdus.append(table_hdu(Table(self.profiles), "PROF1D", profile_columns(list(self.boxes))))
         if self.exposures is not None:
-            hdus.append(fits.BinTableHDU(self.exposures, name="EXPOSURES"))
+            hdus.append(table_hdu(self.exposures, "EXPOSURES", EXPOSURE_COLUMNS))
         write_fits(path, hdus)
 
     @classmethod
@@ -158,8 +205,8 @@ class Spectrum:
                 weight=images["WHT"],
                 profiles={n: np.array(c) for n, c in Table(hdus["PROF1D"].data).items()} if "PROF1D" in hdus else {},
                 exposures=Table(hdus["EXPOSURES"].data) if "EXPOSURES" in hdus else None,
-                meta={c.keyword: (c.value, c.comment) for c in cards if c.keyword not in _STRUCTURAL},
+                meta={c.keyword: (c.value, c.comment) for c in cards if c.keyword not in _NOT_META},
             )
 
 
-_STRUCTURAL = {"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "CHECKSUM", "DATASUM", "COMMENT", "HISTORY", ""}
+_NOT_META = {"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "CHECKSUM", "DATASUM", "COMMENT", "HISTORY", "", *OWN_CARDS}

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.table import Table
 
 from nirfire import __version__
 from nirfire.errors import DataError
-from nirfire.pipeline.execute import StageReport
 from nirfire.pipeline.jobs import SKIPPED
+from nirfire.pipeline.report import RunReport, StageReport
 from nirfire.products.atomic import write_text
 from nirfire.products.fitsfile import open_fits
-from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, S2D, SPEC, ZFIT, Workspace, zfit_of
+from nirfire.products.naming import BKGSUB, CAL, METRICS, RATE, RATERAW, S2D, SPEC, ZFIT, Workspace, zfit_of
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
 from nirfire.qa.measure import BIN_PIXELS, BIN_SIGNAL_TO_NOISE, line_signal_to_noise, ratio_bins
 from nirfire.qa.truth import TrueSource, Truth
 
-METRICS = "metrics.json"
 POINTS = ("point", "star")
 LINE_LIMIT, Z_LIMIT, Z_SHARE = 5.0, 0.003, 0.9
 FLUX_LIMIT, SECONDS_LIMIT, MEMORY_LIMIT = 0.10, 600.0, 4.0
@@ -40,7 +38,7 @@ DEFINITIONS = {
 }
 
 
-def demo_metrics(workspace: Workspace, truth_folder: Path, stages: Sequence[StageReport]) -> dict[str, Any]:
+def demo_metrics(workspace: Workspace, truth_folder: Path, report: RunReport) -> dict[str, Any]:
     """Measure a demo and write ``report/metrics.json``.
 
     Parameters
@@ -48,7 +46,7 @@ def demo_metrics(workspace: Workspace, truth_folder: Path, stages: Sequence[Stag
     workspace : Workspace
     truth_folder : Path
         The simulator's truth tables.
-    stages : sequence of StageReport
+    report : RunReport
         What the run cost.
 
     Returns
@@ -71,33 +69,15 @@ def demo_metrics(workspace: Workspace, truth_folder: Path, stages: Sequence[Stag
     result = {
         "version": __version__,
         "grating": truth.grating,
-        "metrics": [*_result_metrics(rows, points, len(empty)), *_cost_metrics(stages)],
+        "metrics": [*_result_metrics(rows, points, len(empty)), *_cost_metrics(report)],
         "sources": rows,
-        "stages": [_stage_row(s) for s in stages],
+        "stages": [_stage_row(s) for s in report.stages],
         "empty_products": empty,
         "definitions": DEFINITIONS,
     }
     result = _plain(result)
     write_text(workspace.report / METRICS, json.dumps(result, indent=1) + "\n")
     return result
-
-
-def demo_table(metrics: dict[str, Any]) -> Table:
-    """Table to end a demo with: one row per source, in order of source number.
-
-    Columns ``source_id, kind, z_true, z_fit, z_deviation, confidence, line_sn, flux_error``; NaN where unknown.
-    """
-    rows = sorted(metrics["sources"], key=lambda row: row["source_id"])
-    table = Table()
-    for name in COLUMNS:
-        values = [row[name] for row in rows]
-        if name == "source_id":
-            table[name] = np.array(values, dtype=int)
-        elif name == "kind":
-            table[name] = np.array(values, dtype=str)
-        else:
-            table[name] = np.array([math.nan if v is None else v for v in values], dtype=float)
-    return table
 
 
 def _source_row(workspace: Workspace, truth: Truth, source: TrueSource) -> tuple[dict[str, Any], np.ndarray]:
@@ -165,14 +145,13 @@ def _result_metrics(rows: list[dict[str, Any]], points: list[float], n_empty: in
     ]
 
 
-def _cost_metrics(stages: Sequence[StageReport]) -> list[dict[str, Any]]:
+def _cost_metrics(report: RunReport) -> list[dict[str, Any]]:
     found = []
-    for stage in stages:
+    for stage in report.stages:
         found.append(_metric(f"wall time, {stage.stage}", stage.seconds, "s"))
-        found.append(_metric(f"peak memory, {stage.stage}", stage.peak_memory, "GB"))
-    seconds = sum(s.seconds for s in stages)
-    memory = max((s.peak_memory for s in stages), default=math.nan)
-    again = any(o.status == SKIPPED for s in stages for o in s.outcomes)
+        found.append(_metric(f"memory of a worker, {stage.stage}", stage.peak_memory, "GB"))
+    seconds, memory = report.seconds, report.peak_memory
+    again = any(o.status == SKIPPED for o in report.outcomes)
     note = " (part was already done)" if again else ""
     found.append(_metric(f"wall time, all stages{note}", seconds, "s", f"< {SECONDS_LIMIT:g}", seconds < SECONDS_LIMIT))
     found.append(_metric("peak memory", memory, "GB", f"< {MEMORY_LIMIT:g}", memory < MEMORY_LIMIT))

@@ -14,8 +14,9 @@ import numpy as np
 from astropy.table import Table
 
 from nirfire import __version__
-from nirfire.pipeline.execute import StageReport
-from nirfire.pipeline.jobs import BAD, DATA_ERROR, DONE, FAILED, NO_WORK, SKIPPED, Ledger, Outcome
+from nirfire.pipeline.jobs import BAD, BLOCKED, DATA_ERROR, DONE, FAILED, NO_WORK, SKIPPED, Outcome
+from nirfire.pipeline.ledger import Ledger
+from nirfire.pipeline.report import RunReport
 from nirfire.pipeline.run import Progress
 from nirfire.products.atomic import write_text
 from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, SPEC, Workspace
@@ -26,14 +27,13 @@ from nirfire.qa.metrics import METRICS, demo_metrics
 
 PAGE = "index.html"
 PACKAGES = ("jwst", "stcal", "crds", "numpy", "scipy", "astropy")
-STATUSES = (DONE, SKIPPED, NO_WORK, DATA_ERROR, FAILED)
-TONES = {NO_WORK: "warn", DATA_ERROR: "bad", FAILED: "bad"}
-EXISTS = "its output exists"
+STATUSES = (DONE, SKIPPED, NO_WORK, DATA_ERROR, FAILED, BLOCKED)
+TONES = {NO_WORK: "warn", BLOCKED: "warn", DATA_ERROR: "bad", FAILED: "bad"}
 
 
 def write_report(
     workspace: Workspace,
-    stages: Sequence[StageReport],
+    report: RunReport,
     truth: Path | None = None,
     progress: Progress | None = None,
     *,
@@ -46,7 +46,7 @@ def write_report(
     Parameters
     ----------
     workspace : Workspace
-    stages : sequence of StageReport
+    report : RunReport
         What this run did; the ledger adds what earlier runs could not do.
     truth : Path, optional
         Truth folder of a simulated observation.
@@ -66,15 +66,15 @@ def write_report(
     """
     hooks = progress or Progress()
     tasks = plan(workspace, truth, published)
-    hooks.start("report", len(tasks))
+    hooks.begin({"report": len(tasks)}, {}, processes)
     pictures = draw_all(tasks, processes, lambda task: hooks.tick(Outcome("report", task.key, DONE)))
     measures = metrics
     if measures is None and truth is not None:
-        measures = demo_metrics(workspace, truth, stages)
-    outcomes = latest_outcomes(workspace, stages)
+        measures = demo_metrics(workspace, truth, report)
+    outcomes = latest_outcomes(workspace)
     sections = [
-        _overview(workspace, stages),
-        _jobs(stages, outcomes),
+        _overview(workspace, report),
+        _jobs(report, outcomes),
         *([_measures(measures)] if measures else []),
         _catalogue(workspace),
         _exposures(tasks, pictures),
@@ -85,26 +85,12 @@ def write_report(
     return target
 
 
-def latest_outcomes(workspace: Workspace, stages: Sequence[StageReport]) -> list[Outcome]:
-    """How each job of the workspace last ended: this run, or before it.
-
-    A job that was skipped because its output exists counts as done, one that was skipped for another reason
-    keeps that reason.
-    """
-    found = dict(Ledger.open(workspace.ledger).latest)
-    for outcome in (o for stage in stages for o in stage.outcomes):
-        key = outcome.task, outcome.key
-        before = found.get(key)
-        if outcome.status != SKIPPED:
-            found[key] = outcome
-        elif outcome.reason == EXISTS:
-            found[key] = Outcome(outcome.task, outcome.key, DONE)
-        elif before is None or before.status not in (NO_WORK, *BAD):
-            found[key] = outcome
-    return list(found.values())
+def latest_outcomes(workspace: Workspace) -> list[Outcome]:
+    """How each job of the workspace last ended."""
+    return list(Ledger.open(workspace, read_only=True).latest.values())
 
 
-def _overview(workspace: Workspace, stages: Sequence[StageReport]) -> Section:
+def _overview(workspace: Workspace, report: RunReport) -> Section:
     names = {*workspace.find_exposures(RATERAW), *workspace.find_exposures(RATE)}
     for source in workspace.find_sources():
         names |= {*workspace.find_slits(source, CAL), *workspace.find_slits(source, BKGSUB)}
@@ -120,9 +106,8 @@ def _overview(workspace: Workspace, stages: Sequence[StageReport]) -> Section:
         ("versions", _versions()),
         ("workspace", str(workspace.folder)),
     ]
-    if stages:
-        peak = max(s.peak_memory for s in stages)
-        facts.append(("this run", f"{sum(s.seconds for s in stages):.0f} s wall time, {peak:.2f} GB peak memory"))
+    if report.stages:
+        facts.append(("this run", f"{report.seconds:.0f} s wall time, {report.peak_memory:.2f} GB peak memory"))
     return Section("overview", "Overview", facts=facts)
 
 
@@ -145,18 +130,18 @@ def _versions() -> str:
     return ", ".join(names)
 
 
-def _jobs(stages: Sequence[StageReport], outcomes: Sequence[Outcome]) -> Section:
+def _jobs(report: RunReport, outcomes: Sequence[Outcome]) -> Section:
     rows: list[list[object]] = []
+    stages = report.stages
     for stage in stages:
         counts = [sum(o.status == s for o in stage.outcomes) for s in STATUSES]
         shades = [Cell(n, tone=TONES.get(s, "") if n else "") for n, s in zip(counts, STATUSES, strict=True)]
         busy = sum(o.seconds for o in stage.outcomes)
         rows.append([stage.stage, *shades, round(stage.seconds, 1), round(busy, 1), round(stage.peak_memory, 2)])
     if len(stages) > 1:
-        peak = max(s.peak_memory for s in stages)
         total = [sum(o.status == s for g in stages for o in g.outcomes) for s in STATUSES]
-        rows.append(["all", *total, round(sum(s.seconds for s in stages), 1), "", round(peak, 2)])
-    headings = ("stage", *STATUSES, "wall time [s]", "sum over jobs [s]", "peak memory [GB]")
+        rows.append(["all", *total, round(report.seconds, 1), "", round(report.peak_memory, 2)])
+    headings = ("stage", *STATUSES, "wall time [s]", "sum over jobs [s]", "memory of a worker [GB]")
     parts = [
         _listing("problems", "Jobs that ended badly", [o for o in outcomes if o.status in BAD]),
         _listing("no-work", "Jobs without work", [o for o in outcomes if o.status in (NO_WORK, SKIPPED)]),
@@ -175,7 +160,7 @@ def _listing(anchor: str, title: str, outcomes: Sequence[Outcome]) -> Section | 
 
 
 def _log(outcome: Outcome) -> object:
-    return Cell("log", link=f"../logs/{Path(outcome.log).name}") if outcome.log else ""
+    return Cell("log", link=f"../{outcome.log}") if outcome.log else ""
 
 
 def _measures(measures: dict[str, Any]) -> Section:

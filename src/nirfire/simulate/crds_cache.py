@@ -7,7 +7,6 @@ before ``jwst`` is imported.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import pprint
@@ -18,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from nirfire.simulate.cache_place import CONTEXT, default_folder
 from nirfire.simulate.optics import Optics, load_optics
 from nirfire.simulate.references import write_detector_references, write_fflats, write_sflats
 from nirfire.simulate.selection import FILTER, GRATING, Selection
@@ -26,87 +26,15 @@ from nirfire.simulate.wcsrefs import write_wcs_references
 from nirfire.stsci.reference_files import USE_AFTER
 from nirfire.stsci.step_types import finish_listing, start_listing
 
-VERSION = 1
-"""Raise it when the content of a reference changes on purpose: it is the number of the CRDS context."""
-CONTEXT = f"jwst_{VERSION:04d}.pmap"
 UNUSED_DAYS = 7
 """Caches of other versions of the instrument that nobody used for so long are removed."""
 _IMAP = "jwst_nirspec_0001.imap"
-_PACKAGES = ("jwst", "stdatamodels", "crds")
 _DATE_KEYS = ("META.OBSERVATION.DATE", "META.OBSERVATION.TIME")
 _WCS_KEYS = {"fore": (FILTER,), "disperser": (GRATING,)}
-_INSTRUMENT = (
-    "crds_cache",
-    "detector_maps",
-    "operability",
-    "optics",
-    "psf",
-    "references",
-    "response",
-    "selection",
-    "slit_references",
-    "wcsrefs",
-)
-"""Modules that define the content of the references."""
 _EXTRA_TYPES = ("drizpars", "persat", "trapdensity", "trappars", "wfssbkg")
 """Types that older or newer steps ask for, named here so that a look-up never fails."""
 
 Progress = Callable[[str], None]
-
-
-def cache_environment(folder: Path) -> dict[str, str]:
-    """Environment in which CRDS uses a cache and nothing else. Set it before ``jwst`` is imported.
-
-    Parameters
-    ----------
-    folder : Path
-        A cache, as `build_cache` returns it.
-
-    Returns
-    -------
-    dict of str to str
-        CRDS_SERVER_URL is a name that CRDS understands as "no server": it opens no connection.
-    """
-    return {
-        "CRDS_PATH": str(folder),
-        "CRDS_CONTEXT": CONTEXT,
-        "CRDS_OBSERVATORY": "jwst",
-        "CRDS_READONLY_CACHE": "1",
-        "CRDS_SERVER_URL": "https://jwst-serverless.stsci.edu",
-    }
-
-
-def default_folder() -> Path:
-    """Where `ensure_cache` keeps the cache of this version of the instrument."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "nirfire" / f"crds-{instrument_key()}"
-
-
-def instrument_key() -> str:
-    """Twelve hexadecimal digits that change with the instrument's code and data, and with the stock packages.
-
-    Comments, docstrings and layout of the code do not matter.
-    """
-    digest = hashlib.sha256(str(VERSION).encode())
-    for package in _PACKAGES:
-        digest.update(f"{package} {version(package)}\n".encode())
-    here = Path(__file__).parent
-    for name in _INSTRUMENT:
-        digest.update(_code_of(here / f"{name}.py").encode())
-    digest.update((here / "data" / "optics.json").read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def _code_of(path: Path) -> str:
-    """Syntax tree of a module without its docstrings."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [  # type: ignore[attr-defined]
-                x for x in body if not (isinstance(x, ast.Expr) and isinstance(x.value, ast.Constant))
-            ]
-    return ast.dump(tree)
 
 
 def ensure_cache(progress: Progress | None = None) -> Path:

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from nirfire.errors import DataError
 from nirfire.products.atomic import atomic_path, write_fits
+from nirfire.products.naming import TRUTH
 from nirfire.simulate import lsf
 from nirfire.simulate.detector import NoiseTruth
 from nirfire.simulate.scene import NOD_SHUTTERS, Scene
 
 Array = NDArray[np.float64]
 
-FOLDER = "truth"
+FOLDER = TRUTH
 CATALOGUE, LINES, STUCK = "catalogue.ecsv", "lines.ecsv", "stuck.ecsv"
 SPECTRA, NOISE_SUFFIX, RATE_SUFFIX = "spectra.fits", "_noise.ecsv", "_truerate.fits"
 

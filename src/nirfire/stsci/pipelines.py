@@ -17,6 +17,8 @@ from nirfire.stsci.crds_check import crds_said_plainly
 SKIP_IN_SPEC2 = ("bkg_subtract", "barshadow", "resample_spec", "extract_1d")
 SKIP_IN_SPEC3 = ("extract_1d", "combine_1d")
 
+SEE_LOG = "see the job's log for the step that stopped"
+
 Steps = dict[str, dict[str, Any]]
 
 
@@ -92,16 +94,20 @@ def run_spec2(rate: Path, metafile: Path, folder: Path, product: str, steps: Ste
 
     merged = {name: {"skip": True} for name in SKIP_IN_SPEC2} | steps
     with datamodels.open(rate) as model:
+        whole = Path(model.meta.instrument.msa_metadata_file).name
         model.meta.instrument.msa_metadata_file = str(metafile)
         model.meta.filename = f"{product}{RATE}"
         try:
             with crds_said_plainly(rate):
-                load_stock().Spec2Pipeline.call(
-                    model, output_dir=str(folder), save_results=True, steps=merged, configure_log=False
-                )
+                found = load_stock().Spec2Pipeline.call(model, steps=merged, configure_log=False)
         except NoDataOnDetectorError as error:
             raise NoWork("the slit misses this detector", file=metafile) from error
-    return _only(folder, f"{product}{CAL}", rate)
+    if len(found) != 1:
+        raise DataError(f"the stock pipeline gave {len(found)} products, expected one", file=rate, remedy=SEE_LOG)
+    with found[0] as cal:
+        cal.meta.instrument.msa_metadata_file = whole  # the per-source one is gone when the product is read
+        cal.save(str(folder / f"{product}{CAL}"))
+    return folder / f"{product}{CAL}"
 
 
 def run_spec3(cals: list[Path], folder: Path, product: str, steps: Steps) -> Path:
@@ -152,6 +158,6 @@ def _only(folder: Path, pattern: str, given: Path) -> Path:
         raise DataError(
             f"the stock pipeline left {len(found)} files like {pattern}, expected one",
             file=given,
-            remedy="see the job's log for the step that stopped",
+            remedy=SEE_LOG,
         )
     return found[0]

@@ -12,7 +12,7 @@ from nirfire.products.atomic import write_fits
 from nirfire.products.fitsfile import open_fits
 from nirfire.products.msa import Metafile
 from nirfire.products.naming import CAL
-from nirfire.products.rate import read_exposure_header
+from nirfire.products.rate import read_exposure_header, read_slitlets
 from nirfire.stsci.pipelines import run_spec2
 from nirfire.tasks.settings import CalibrateSettings
 
@@ -43,14 +43,18 @@ def calibrate(rate: Path, cal: Path, source: int, settings: CalibrateSettings, c
         The metafile does not fit the exposure, or the result has no finite pixel.
     """
     facts = read_exposure_header(rate)
-    mine = Metafile.read(facts.metafile).for_source(source, facts.metadata_id, closed)
+    metafile = Metafile.read(facts.metafile)
+    here = read_slitlets(rate)
+    if here is not None and not metafile.slitlets_of(source, facts.metadata_id) & here:
+        raise NoWork("its slitlet misses this detector")
+    mine = metafile.for_source(source, facts.metadata_id, closed)
     steps = {"barshadow": {"skip": not settings.barshadow}} | settings.steps
     with tempfile.TemporaryDirectory(prefix="nirfire-calibrate-") as name:
         folder = Path(name)
-        metafile = folder / f"{facts.metafile.stem}_{source}.fits"
-        mine.write(metafile)
+        own = folder / f"{facts.metafile.stem}_{source}.fits"
+        mine.write(own)
         product = cal.name.removesuffix(CAL)
-        stock = run_spec2(rate, metafile, folder, product, steps)
+        stock = run_spec2(rate, own, folder, product, steps)
         _finish(stock, cal, facts.metafile.name, closed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from nirfire.core.background import FIXED_SLIT_ROWS, BackgroundOptions, fit_background, noise_scale
 from nirfire.errors import DataError
 from nirfire.products.rate import RateImage, read_exposure_header
+from nirfire.products.regions import mask_of_regions
 from nirfire.products.slitcal import DO_NOT_USE
 from nirfire.stsci.traces import picture_frame, trace_mask
 from nirfire.tasks.settings import CleanSettings
@@ -16,7 +18,7 @@ from nirfire.tasks.settings import CleanSettings
 REFERENCE_BORDER = 4
 
 
-def clean(rateraw: Path, rate: Path, settings: CleanSettings) -> None:
+def clean(rateraw: Path, rate: Path, settings: CleanSettings, regions: str = "") -> None:
     """Subtract the background of one exposure and rescale its read noise.
 
     Parameters
@@ -27,14 +29,19 @@ def clean(rateraw: Path, rate: Path, settings: CleanSettings) -> None:
         The ``_rate.fits`` to write, with extensions BKG, BKGMASK and SLITLETS.
     settings : CleanSettings
         Configuration.
+    regions : str
+        DS9 regions in image coordinates; the pixels in them are marked DO_NOT_USE.
 
     Raises
     ------
     DataError
-        The file is damaged or lacks a keyword, or no pixel is free of traces.
+        The file is damaged or lacks a keyword, the regions cannot be used, or no pixel is free of traces.
     """
     facts = read_exposure_header(rateraw)
     image = RateImage.read(rateraw)
+    if regions:
+        masked = mask_of_regions(regions, image.dq.shape, file=rateraw)
+        image = replace(image, dq=np.where(masked, image.dq | DO_NOT_USE, image.dq))
     traces, slitlets = trace_mask(rateraw, facts.metafile, margin=settings.margin)
     usable = sky_pixels(image, traces)
     if not usable.any():

@@ -11,6 +11,7 @@ from astropy.table import Table
 from nirfire import __version__
 from nirfire.core.extract import box_weights, boxcar, median_profile, optimal
 from nirfire.errors import DataError
+from nirfire.products.provenance import reference_cards
 from nirfire.products.slitcal import UNIT, SlitCal
 from nirfire.products.spectrum import Spectrum
 from nirfire.stsci.slits import Rectified, read_rectified
@@ -18,7 +19,10 @@ from nirfire.tasks.settings import ExtractSettings
 
 MJY_TO_UJY = 1e12
 BOX_WIDTHS = (3, 4, 5)
-COPIED = ("TELESCOP", "INSTRUME", "PROGRAM", "OBSERVTN", "GRATING", "FILTER", "DATE-OBS", "CAL_VER", "CRDS_CTX")
+COPIED = (
+    *("TELESCOP", "INSTRUME", "PROGRAM", "OBSERVTN", "GRATING", "FILTER", "DATE-OBS", "CAL_VER"),
+    *("SPECSYS", "VELOSYS"),
+)
 
 
 def extract(s2d: Path, inputs: list[Path], spec: Path, source: int, settings: ExtractSettings) -> None:
@@ -84,6 +88,7 @@ def _on_disk(flux: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def _cards(stack: Rectified, source: int, measured: bool) -> dict[str, tuple[Any, str]]:
     cards: dict[str, tuple[Any, str]] = {k: (stack.header[k], "") for k in COPIED if k in stack.header}
+    cards |= reference_cards(stack.header)
     cards["SOURCEID"] = (source, "source number in the MSA metafile")
     for key, name in (("RA", "SRCRA"), ("DEC", "SRCDEC")):
         cards[key] = (stack.header.get(name), "[deg] planned position of the source")

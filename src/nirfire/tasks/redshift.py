@@ -15,7 +15,7 @@ from nirfire.products.template_store import load_templates
 from nirfire.products.zfit import RedshiftFit
 from nirfire.tasks.settings import RedshiftSettings
 
-COPIED = ("SOURCEID", "SRCNAME", "GRATING", "FILTER")
+COPIED = ("SOURCEID", "SRCNAME", "TELESCOP", "INSTRUME", "PROGRAM", "GRATING", "FILTER", "CAL_VER")
 
 
 def redshift(spec: Path, zfit: Path, settings: RedshiftSettings) -> None:
@@ -56,7 +56,7 @@ def redshift(spec: Path, zfit: Path, settings: RedshiftSettings) -> None:
     except ValueError as error:
         raise DataError(str(error), file=spec, key="SPEC1D", remedy="look at its wavelengths and errors") from error
     z, z_err, chi2 = np.asarray(result.peaks).T
-    cards = {k: spectrum.meta[k] for k in COPIED if k in spectrum.meta}
+    cards = {k: spectrum.meta[k] for k in COPIED if k in spectrum.meta} | spectrum.references
     cards["ZBEST_C"] = (result.z_coarse, "best redshift of the coarse scan")
     cards["ZPROB"] = (result.confidence_tempered, "as ZCONF, tempered for noise")
     cards["TEMPLATE"] = (settings.templates, "template set")

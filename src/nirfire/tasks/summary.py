@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from astropy.io import fits
 from astropy.table import Table
 
-from nirfire.products.atomic import atomic_path
+from nirfire.products import provenance
+from nirfire.products.atomic import atomic_path, write_fits
+from nirfire.products.columns import Cards, Column, describe, primary_hdu, table_hdu
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
 
-UNITS = {"ra": "deg", "dec": "deg", "exposure_time": "s"}
+CATALOGUE = "CATALOGUE"
+COLUMNS = {
+    "source_id": (int, Column("", "meta.id;meta.main", "source number in the MSA metafile")),
+    "grating": (str, Column("", "instr.setup", "disperser")),
+    "filter": (str, Column("", "instr.setup;instr.filter", "filter")),
+    "ra": (float, Column("deg", "pos.eq.ra;meta.main", "planned right ascension, ICRS")),
+    "dec": (float, Column("deg", "pos.eq.dec;meta.main", "planned declination, ICRS")),
+    "redshift_auto": (float, Column("", "src.redshift", "best redshift of the fit; NaN where there is none")),
+    "redshift_error": (float, Column("", "stat.error;src.redshift", "its standard error")),
+    "redshift_confidence": (float, Column("", "stat.probability;src.redshift", "share of p(z) within 0.03 of it")),
+    "chi2_min": (float, Column("", "stat.fit.chi2", "chi-squared of the best model")),
+    "n_pix": (int, Column("", "meta.number", "pixels fitted")),
+    "exposure_time": (float, Column("s", "time.duration;obs.exposure", "effective exposure time")),
+    "signal_to_noise": (float, Column("", "stat.snr;stat.median", "median over the pixels of the spectrum")),
+    "n_exposures": (int, Column("", "meta.number;obs.exposure", "exposures that went in")),
+    "profile": (str, Column("", "meta.code", "extraction profile: measured, or boxcar where the data gave none")),
+    "file": (str, Column("", "meta.id;meta.file", "spectrum")),
+}
+DESCRIPTIONS = {name: column for name, (_, column) in COLUMNS.items()}
+SHARED = ("TELESCOP", "INSTRUME", "PROGRAM", "OBSERVTN", "CAL_VER", "CRDS_CTX")  # cards, where all spectra agree
+
+Row = dict[str, object]
 
 
 def summary(pairs: list[tuple[Path, Path | None]], targets: list[Path]) -> Table:
@@ -29,24 +55,46 @@ def summary(pairs: list[tuple[Path, Path | None]], targets: list[Path]) -> Table
     Table
         The catalogue.
     """
-    rows = [_row(spec, zfit) for spec, zfit in pairs]
-    table = Table(rows=rows) if rows else Table(names=("source_id",), dtype=(int,))
-    for name, unit in UNITS.items():
-        if name in table.colnames:
-            table[name].unit = unit
-    formats = {".ecsv": "ascii.ecsv", ".fits": "fits"}
+    rows: list[Row] = []
+    headers: list[Cards] = []
+    for spec, zfit in pairs:
+        spectrum = Spectrum.read(spec)
+        rows.append(_row(spec, spectrum, RedshiftFit.read(zfit) if zfit else None))
+        headers.append(spectrum.meta)
+    table = Table({name: np.array([row[name] for row in rows], dtype=kind) for name, (kind, _) in COLUMNS.items()})
+    describe(table, DESCRIPTIONS)
+    cards, references = _shared_cards(headers), _references(headers)
+    write: dict[str, Callable[[Path, Table, Cards, list[tuple[str, str]]], None]]
+    write = {".ecsv": _write_ecsv, ".fits": _write_fits}
     for target in targets:
-        with atomic_path(target) as part:
-            table.write(part, format=formats[target.suffix], overwrite=True)
+        write[target.suffix](target, table, cards, references)
     return table
 
 
-def _row(spec: Path, zfit: Path | None) -> dict[str, object]:
-    spectrum = Spectrum.read(spec)
+def _write_ecsv(path: Path, table: Table, cards: Cards, references: list[tuple[str, str]]) -> None:
+    """Write ECSV; the cards and all that is known of how it was made go into its metadata."""
+    made = provenance.current()
+    rows = (made.rows() if made else []) + [("reference", *one) for one in references]
+    meta: dict[str, Any] = {key: value for key, (value, _) in cards.items()}
+    if made:
+        meta |= {provenance.FINGERPRINT: made.fingerprint}
+    full = Table(table, copy=False)
+    full.meta = meta | {provenance.EXTENSION: [list(row) for row in rows]}
+    with atomic_path(path) as part:
+        full.write(part, format="ascii.ecsv", overwrite=True)
+
+
+def _write_fits(path: Path, table: Table, cards: Cards, references: list[tuple[str, str]]) -> None:
+    hdus = fits.HDUList([primary_hdu(cards), table_hdu(table, CATALOGUE, DESCRIPTIONS)])
+    if references and provenance.current():
+        hdus.append(provenance.table_of_references(references))
+    write_fits(path, hdus)
+
+
+def _row(spec: Path, spectrum: Spectrum, fit: RedshiftFit | None) -> Row:
     meta = {k: v[0] for k, v in spectrum.meta.items()}
     good = ~spectrum.mask
     ratio = spectrum.flux[good] / spectrum.err[good]
-    fit = RedshiftFit.read(zfit) if zfit else None
     return {
         "source_id": int(meta["SOURCEID"]),
         "grating": meta["GRATING"],
@@ -64,3 +112,15 @@ def _row(spec: Path, zfit: Path | None) -> dict[str, object]:
         "profile": meta.get("NFPROFIL", ""),
         "file": spec.name,
     }
+
+
+def _shared_cards(headers: list[Cards]) -> Cards:
+    """Cards that all spectra have in common."""
+    values = {key: {header[key][0] for header in headers if key in header} for key in SHARED}
+    return {key: (found.pop(), "") for key, found in values.items() if len(found) == 1}
+
+
+def _references(headers: list[Cards]) -> list[tuple[str, str]]:
+    """Type and file of every reference that any of the spectra names."""
+    cards = {(key, str(value)) for header in headers for key, (value, _) in header.items()}
+    return sorted((key, value) for key, value in cards if provenance.is_reference(key, value))

@@ -1,0 +1,131 @@
+"""Which jobs of a plan a command is about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nirfire.errors import DataError
+from nirfire.pipeline.jobs import Job
+from nirfire.pipeline.recipe import EXPOSURE_STAGES, STAGES
+
+SHARD = re.compile(r"(\d+)/(\d+)")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One part of a job array, counted from 1.
+
+    Attributes
+    ----------
+    index, count : int
+        Which part of how many.
+    """
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read ``i/n``.
+
+        Raises
+        ------
+        DataError
+            Not of that form, or not 1 <= i <= n.
+        """
+        match = SHARD.fullmatch(text)
+        index, count = (int(match[1]), int(match[2])) if match else (0, 0)
+        if not 1 <= index <= count:
+            raise DataError(f"{text!r} is no shard", key="--shard", remedy="give i/n with i from 1 to n, such as 1/8")
+        return cls(index, count)
+
+    @property
+    def name(self) -> str:
+        return f"{self.index}-of-{self.count}"
+
+    def has(self, position: int) -> bool:
+        """True when the item at this position of a list belongs to this part."""
+        return position % self.count == self.index - 1
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which jobs a command is about.
+
+    Attributes
+    ----------
+    first, last : str
+        First and last stage.
+    sources : frozenset of int or None
+        Only these sources; stages that are about whole exposures are not narrowed.
+    gratings : frozenset of str or None
+        Only these dispersers.
+    shard : Shard or None
+        Only this part.
+    """
+
+    first: str = STAGES[0]
+    last: str = STAGES[-1]
+    sources: frozenset[int] | None = None
+    gratings: frozenset[str] | None = None
+    shard: Shard | None = None
+
+    def __post_init__(self) -> None:
+        for name in (self.first, self.last):
+            if name not in STAGES:
+                raise DataError(f"no such stage: {name}", key="--from/--to", remedy=f"use one of {', '.join(STAGES)}")
+        both = {stage in EXPOSURE_STAGES for stage in self.stages}
+        if not both:
+            raise DataError(f"{self.first} comes after {self.last}", key="--from/--to", remedy="exchange them")
+        if self.shard and len(both) == 2:
+            raise DataError(
+                "a shard has either exposures or sources, not both",
+                key="--shard",
+                remedy=f"run an array with --to {EXPOSURE_STAGES[-1]}, then one with --from calibrate",
+            )
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages, in order."""
+        return STAGES[STAGES.index(self.first) : STAGES.index(self.last) + 1]
+
+    def choose(self, jobs: Sequence[Job]) -> list[int]:
+        """Numbers of the chosen jobs.
+
+        Raises
+        ------
+        DataError
+            A source or grating that was asked for is in no job.
+        """
+        self._check_known(jobs)
+        exposures = {name: k for k, name in enumerate(sorted({j.exposure for j in jobs}))}
+        sources = {number: k for k, number in enumerate(sorted({j.source for j in jobs if j.source is not None}))}
+        chosen = []
+        for k, job in enumerate(jobs):
+            if job.stage not in self.stages:
+                continue
+            if self.sources is not None and job.source is not None and job.source not in self.sources:
+                continue
+            if self.gratings is not None and job.grating not in self.gratings:
+                continue
+            if self.shard:
+                place = exposures[job.exposure] if job.source is None else sources[job.source]
+                if not self.shard.has(place):
+                    continue
+            chosen.append(k)
+        return chosen
+
+    def _check_known(self, jobs: Sequence[Job]) -> None:
+        chosen: tuple[tuple[frozenset[Any] | None, set[Any], str], ...] = (
+            (self.sources, {j.source for j in jobs if j.source is not None}, "--source"),
+            (self.gratings, {j.grating for j in jobs}, "--grating"),
+        )
+        for wanted, known, key in chosen:
+            unknown = set(wanted or ()) - known
+            if unknown:
+                have = ", ".join(map(str, sorted(known)[:20])) + (" ..." if len(known) > 20 else "")
+                missing = ", ".join(map(str, sorted(unknown)))
+                raise DataError(f"not in this observation: {missing}", key=key, remedy=f"it has {have}")

@@ -1,0 +1,332 @@
+"""Whole runs of real plans over headers, with stand-ins for the tasks: what is done, redone, recorded and left."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from astropy.io import fits
+
+from nirfire.errors import DataError
+from nirfire.pipeline import run as run_module
+from nirfire.pipeline.jobs import BLOCKED, DATA_ERROR, DONE, FAILED, NO_WORK, SKIPPED
+from nirfire.pipeline.ledger import Ledger
+from nirfire.pipeline.lock import locked
+from nirfire.pipeline.run import look_at
+from nirfire.pipeline.select import Selection, Shard
+from nirfire.pipeline.stale import roots, why
+from nirfire.products.atomic import write_text
+from nirfire.products.naming import SPEC, Workspace
+from nirfire.tasks.stuck import write_stuck
+
+from .survey import CARDS, METAFILE, ROOT, Bench, write_metafile, write_survey
+from .toy import descendants, those
+
+pytestmark = pytest.mark.usefixtures("quick_disk")
+JOBS = {"detector": 2, "clean": 2, "calibrate": 6, "nodsub": 3, "stack": 3, "extract": 3, "redshift": 3}
+FIRST, SECOND = f"{ROOT}_00001_nrs1", f"{ROOT}_00002_nrs1"
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    return Bench(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def finished_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        Bench(folder, patch).run()
+    return folder
+
+
+@pytest.fixture
+def finished(finished_folder, tmp_path, monkeypatch):
+    """A bench whose run is over; its files were copied since, which changes nothing."""
+    for name in ("raw", "ws"):
+        shutil.copytree(finished_folder / name, tmp_path / name, symlinks=True)
+    return Bench(tmp_path, monkeypatch)
+
+
+def ended(report):
+    return {f"{o.task} {o.key}": o.status for o in report.outcomes}
+
+
+def look(bench):
+    observation = bench.observation
+    return look_at(observation, Ledger.open(observation.workspace, read_only=True), Selection())
+
+
+def states(bench):
+    plan = look(bench).plan
+    return {" ".join(job.id): state.status for job, state in zip(plan.jobs, plan.states, strict=True)}
+
+
+def events(bench):
+    files = sorted(bench.place.events.glob("*.jsonl"))
+    return [json.loads(line) for line in files[-1].read_text().splitlines()]
+
+
+def test_a_whole_run_then_nothing(bench):
+    report = bench.run()
+    assert {s.stage: len(s.outcomes) for s in report.stages} == JOBS
+    assert set(ended(report).values()) == {DONE}
+    assert (report.exit_code, report.stale) == (0, 0)
+    assert report.peak_memory > 0
+    before = bench.products()
+    assert len(before) == 2 + 2 + 6 + 6 + 3 + 3 + 3
+    catalogue = bench.place.summary("ecsv").stat().st_mtime_ns
+    again = bench.run()
+    assert set(ended(again).values()) == {SKIPPED}
+    assert len(bench.executors) == 1, "no worker is started for nothing"
+    assert bench.products() == before
+    assert bench.place.summary("ecsv").stat().st_mtime_ns == catalogue
+
+
+def test_events_begin_and_finish(finished):
+    finished.run()
+    first, last = events(finished)[0], events(finished)[-1]
+    assert (first["event"], first["host"], first["pid"]) == ("begin", socket.gethostname(), os.getpid())
+    assert first["jobs"] == JOBS
+    assert (last["event"], last[SKIPPED], last["stale"]) == ("finish", sum(JOBS.values()), 0)
+
+
+def stuck_entry(bench):
+    write_stuck(bench.place.stuck_list, {ROOT: {103: (2,)}})
+    return lambda job: job.stage == "calibrate" and job.source == 103, "arguments closed [] -> [2]"
+
+
+def setting(bench):
+    bench.items = ("clean.n_iter=3",)
+    return lambda job: job.stage == "clean", "settings n_iter 5 -> 3"
+
+
+def metafile(bench):
+    write_metafile(bench.raw, [101, 103, 105], shift=0.25)
+    return lambda job: job.stage in ("clean", "calibrate"), f"input {METAFILE} changed"
+
+
+def raw_file(bench):
+    path = next(bench.raw.glob(f"{SECOND}*"))
+    fits.setval(path, "OBSERVER", value="someone else")
+    return lambda job: job.id == ("detector", SECOND), f"input {path.name} changed"
+
+
+@pytest.mark.parametrize("change", [stuck_entry, setting, metafile, raw_file], ids=lambda f: f.__name__)
+def test_a_change_makes_exactly_its_descendants_stale(finished, change):
+    assert set(states(finished).values()) == {DONE}
+    first, reason = change(finished)
+    plan = look(finished).plan
+    hit = descendants(plan.jobs, first)
+    assert those(states(finished), "stale") == hit
+    begins = roots(plan, range(len(plan.jobs)))
+    assert begins
+    assert all(first(plan.jobs[k]) and why(plan, k) == reason for k in begins)
+    report = finished.run()
+    assert (report.exit_code, report.stale) == (0, len(hit)), "a plain run redoes none, and counts them"
+    assert set(ended(report).values()) == {SKIPPED}
+    report = finished.run(rerun="stale")
+    assert those(ended(report), DONE) == hit
+    assert report.stale == 0
+    assert set(states(finished).values()) == {DONE}
+
+
+def test_a_mask_makes_exactly_its_descendants_stale(bench):
+    bench.raw = bench.folder / "observations.toml"
+    text = f'[ws]\nfield = "EGS"\nprogram = "ceers"\ndata_subdir = "raw"\nfiles = ["{ROOT}*"]\n'
+    bench.raw.write_text(text)
+    bench.run()
+    bench.raw.write_text(f'{text}[ws.masks]\n{FIRST} = "image; circle(100, 200, 5)"\n')
+    plan = look(bench).plan
+    hit = descendants(plan.jobs, lambda job: job.id == ("clean", FIRST))
+    assert those(states(bench), "stale") == hit
+    (begin,) = roots(plan, range(len(plan.jobs)))
+    assert why(plan, begin).startswith("arguments regions none -> ")
+    assert those(ended(bench.run(rerun="stale")), DONE) == hit
+
+
+def test_times_and_copies_of_exposures_do_not_count(finished):
+    for path in finished.raw.iterdir():
+        os.utime(path, (1, 1))
+    assert set(states(finished).values()) == {DONE}
+
+
+def test_one_source_that_fails_leaves_the_others(bench):
+    bench.will(calibrate_103="failed")
+    report = bench.run()
+    assert report.exit_code == 3
+    found = ended(report)
+    assert those(found, FAILED) == {f"calibrate {name} 103" for name in (FIRST, SECOND)}
+    assert len(those(found, BLOCKED)) == 4
+    assert all("103" in name.split() for name in those(found, BLOCKED, FAILED))
+    assert sum(name.endswith(SPEC) for name in bench.products()) == 2
+    bench.will()
+    assert bench.run().exit_code == 0
+    assert set(states(bench).values()) == {DONE}
+
+
+def test_an_input_that_cannot_be_used_is_said_recorded_and_forgotten_when_mended(bench):
+    path = next(bench.raw.glob(f"{SECOND}*"))
+    whole = path.read_bytes()
+    path.write_bytes(b"not FITS")
+    report = bench.run()
+    assert report.exit_code == 3
+    assert report.stages[0].stage == "input"
+    (problem,) = [o for o in report.outcomes if o.task == "input"]
+    assert (problem.key, problem.status) == (path.name, DATA_ERROR)
+    assert "copy or download it again" in problem.reason
+    assert {e["key"] for e in events(bench) if e.get("task") == "input"} == {path.name}
+    path.write_bytes(whole)
+    report = bench.run()
+    assert report.exit_code == 0
+    assert not [o for o in report.outcomes if o.task == "input"]
+    latest = Ledger.open(bench.place, read_only=True).latest
+    assert latest["input", path.name].status == DONE, "the report would go on showing it"
+    bench.run(rerun="stale")
+    assert set(states(bench).values()) == {DONE}
+
+
+def test_overwrite_redoes_all_that_is_chosen(finished):
+    report = finished.run(Selection(first="stack", sources=frozenset({101})), overwrite=True)
+    assert ended(report) == {f"{stage} 101 PRISM CLEAR": DONE for stage in ("stack", "extract", "redshift")}
+
+
+def test_stages_and_gratings_are_chosen(tmp_path, monkeypatch):
+    bench = Bench(tmp_path, monkeypatch)
+    other = CARDS | {"GRATING": "G395M", "FILTER": "F290LP", "DETECTOR": "NRS1"}
+    write_survey(tmp_path / "other", **{k: v for k, v in other.items() if k != "PATT_NUM"})
+    for path in (tmp_path / "other").glob("*_uncal.fits"):
+        path.rename(bench.raw / path.name.replace("_03101_", "_05101_"))
+    report = bench.run(Selection(last="clean", gratings=frozenset({"G395M"})))
+    assert {s.stage: len(s.outcomes) for s in report.stages} == {"detector": 2, "clean": 2}
+    assert all("_05101_" in o.key for o in report.outcomes)
+    with pytest.raises(DataError, match="not in this observation: G140H"):
+        bench.run(Selection(gratings=frozenset({"G140H"})))
+
+
+def test_shards_together_are_a_whole_run(bench, finished_folder):
+    counts = Counter()
+    for stages in (("detector", "clean"), ("calibrate", "redshift")):
+        for k in (1, 2, 3):
+            report = bench.run(Selection(*stages, shard=Shard(k, 3)))
+            assert report.exit_code == 0
+            counts.update(ended(report).values())
+    assert counts == {DONE: sum(JOBS.values())}
+    assert not bench.place.summary("ecsv").exists(), "that is left to the whole run"
+    assert len(list(bench.place.folder.glob("ledger-shard-*.sqlite"))) == 3
+    report = bench.run()
+    assert set(ended(report).values()) == {SKIPPED}
+    assert bench.place.summary("ecsv").exists()
+    assert not list(bench.place.folder.glob("ledger-shard-*"))
+    assert len(Ledger.open(bench.place, read_only=True).latest) == sum(JOBS.values())
+    alone = Workspace(finished_folder / "ws", "raw")
+    assert set(bench.products()) == {p.name for p in alone.folder.rglob("*.fits") if not p.is_symlink()}
+
+
+def test_the_catalogue_follows_what_shards_and_killed_runs_made(finished):
+    before = finished.place.summary("ecsv").stat().st_mtime_ns
+    finished.run(Selection(first="calibrate", shard=Shard(1, 1)), overwrite=True)
+    assert finished.place.summary("ecsv").stat().st_mtime_ns == before
+    finished.run()
+    assert finished.place.summary("ecsv").stat().st_mtime_ns > before
+
+
+def test_the_catalogue_forgets_what_was_removed(finished):
+    finished.items = ("stack.outliers_from=5",)
+    finished.will(stack_101="no-work")
+    report = finished.run(rerun="stale")
+    assert those(ended(report), NO_WORK) == {f"{stage} 101 PRISM CLEAR" for stage in ("stack", "extract", "redshift")}
+    assert "_101_s2d" not in finished.place.summary("ecsv").read_text()
+
+
+def test_unfinished_files_of_killed_runs_are_removed(finished):
+    place = finished.place
+    left = [place.exposures / ".part-abc.fits", place.source_folder(101) / ".part-x", place.catalogue / ".part-y"]
+    for path in left:
+        path.write_text("half")
+    finished.run(Selection(first="calibrate", shard=Shard(1, 2)))
+    assert all(path.exists() for path in left), "they may be another shard's"
+    finished.run()
+    assert not any(path.exists() for path in left)
+
+
+def test_the_scratch_folders_of_dead_runs_are_removed_and_no_others(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    names = {
+        "dead": f"{socket.gethostname()}-999999999",
+        "alive": f"{socket.gethostname()}-1",
+        "far": "other-999999999",
+        "odd": f"{socket.gethostname()}-x",
+    }
+    folders = {who: tmp_path / f"nirfire-run-{name}" for who, name in names.items()}
+    for folder in folders.values():
+        folder.mkdir()
+    with run_module._scratch() as mine:
+        assert mine.is_dir()
+    assert {who for who, folder in folders.items() if folder.exists()} == {"alive", "far", "odd"}
+    assert not mine.exists()
+
+
+def test_what_cannot_be_run_leaves_nothing(bench, monkeypatch):
+    with pytest.raises(DataError, match="not in this observation: 99"):
+        bench.run(Selection(sources=frozenset({99})))
+    shutil.rmtree(bench.raw)
+    with pytest.raises(DataError, match="folder not found"):
+        bench.run()
+    assert not (bench.folder / "ws").exists()
+
+
+def test_real_exposures_without_references_are_refused(tmp_path, monkeypatch):
+    bench = Bench(tmp_path, monkeypatch, TITLE="The real sky")
+    monkeypatch.delenv("CRDS_PATH", raising=False)
+    with pytest.raises(DataError, match="CRDS_PATH"):
+        bench.run()
+    assert not (tmp_path / "ws").exists()
+    assert set(states(bench).values()) == {"to do"}, "but they can be planned"
+
+
+def test_a_second_run_is_refused(finished):
+    with locked(finished.place), pytest.raises(DataError, match="another run works in this workspace"):
+        finished.run()
+
+
+def test_a_full_disk_under_a_product_is_a_failed_job_without_remains(bench, monkeypatch):
+    bench.items = ("execution.retries=0",)
+
+    def full(self, *arguments, **keys):
+        raise OSError(28, "No space left on device", str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        patch.setattr(run_module, "write_origin", lambda *arguments: None)
+        patch.setattr(run_module, "write_summary", lambda place: None)
+        report = bench.run()
+    assert report.exit_code == 3
+    assert ended(report)[f"detector {FIRST}"] == FAILED
+    reason = next(o.reason for o in report.outcomes if o.task == "detector")
+    assert "No space left on device" in reason
+    assert "check free space" in reason
+    assert not bench.products()
+    assert not list(bench.folder.rglob(".part-*"))
+    assert bench.run().exit_code == 0
+
+
+def test_a_full_disk_under_a_text_leaves_the_old_one(tmp_path, monkeypatch):
+    write_text(tmp_path / "a.txt", "old")
+
+    def full(self, *arguments, **keys):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
