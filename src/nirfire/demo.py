@@ -94,8 +94,9 @@ def run_demo(workspace: Workspace, demo: DemoOptions, options: RunOptions, progr
     with locked(workspace):
         if not _is_made(raw, facts):
             simulated = _simulate(demo, facts, workspace, options, progress)
-            if not workspace.stuck_list.exists():
-                write_stuck(workspace.stuck_list, stuck_as_inspected(raw))
+        begun = workspace.origin.exists()  # then it is the user's: they may have changed or removed it
+        if not (begun or workspace.stuck_list.exists()) and _is_made(raw, facts):
+            write_stuck(workspace.stuck_list, stuck_as_inspected(raw))
     report = run_observation(Reduction(workspace, raw, resolved=load()), options, progress)
     return RunReport(
         (*simulated.stages, *report.stages),

@@ -60,6 +60,7 @@ def do(tmp_path, monkeypatch):
 
 def test_the_log_has_context_and_all_that_was_said(do, tmp_path, capfd):
     with warnings.catch_warnings():
+        warnings.resetwarnings()
         worker.prepare({})
         outcome = do("say", provenance=MADE, out=tmp_path / "out.fits")
         logging.captureWarnings(False)

@@ -27,6 +27,7 @@ from .same import differences, products, sums_hold
 
 NIRFIRE = (sys.executable, "-m", "nirfire")
 POLL_SECONDS = 0.002
+SCRATCH = "scratch"
 PATIENCE = 900.0  # for a whole small run, on a machine that has other things to do
 START_UP, ANY, WRITING = "start-up", "any", "writing"
 SHARES = {START_UP: 1, ANY: 2, WRITING: 2}
@@ -111,8 +112,11 @@ class Running:
         return wait_until(lambda: not self.family(), patience)
 
 
-def launch(*arguments: object, cwd: Path, env: dict[str, str] | None = None, within: Iterable[str] = ()) -> Running:
-    """Start ``nirfire`` in a session of its own, so that all its processes can be found."""
+def launch(*arguments: object, cwd: Path, within: Iterable[str] = ()) -> Running:
+    """Start ``nirfire`` in a session and with a temporary folder of its own, so that all it leaves can be found."""
+    scratch = cwd / SCRATCH
+    scratch.mkdir(exist_ok=True)
+    env = {**os.environ, "TMPDIR": str(scratch)}
     said = cwd / f"said-{time.monotonic_ns()}.txt"
     command = [*within, *NIRFIRE, *map(str, arguments)]
     with said.open("wb") as stream:
@@ -225,14 +229,14 @@ def check_sound(
     code, said = run("status", *about, cwd=cwd)
     assert code == 0, said
     assert not any(word in said for word in ("failed:", "blocked:", "stale:", "unusable", "in part:")), said
-    assert not list(place.folder.rglob(f"{PART}*"))
+    left = [*place.folder.rglob(f"{PART}*"), *place.folder.glob("*-journal"), *(cwd / SCRATCH).iterdir()]
+    assert not left, left
     db = sqlite3.connect(place.ledger)
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
-    assert not list(place.folder.glob("*-journal"))
     made = [path for path in products(place).values() if path.suffix == ".fits" and not path.is_symlink()]
-    assert [path.name for path in made if not sums_hold(path)] == []
-    assert differences(like, place) == []
+    wrong = [f"{path}: checksums" for path in made if not sums_hold(path)] + differences(like, place)
+    assert not wrong, "\n".join(wrong)
 
 
 def copies_under_other_numbers(cals: Iterable[Path], numbers: Iterable[int], folder: Path) -> None:

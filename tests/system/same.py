@@ -6,7 +6,7 @@ What may differ, and nothing else:
 - ``CHECKSUM`` and ``DATASUM``: sums over all of that, compared neither between files nor believed (see `sums_hold`);
 - the column DATE of HDRTAB in a stack, which repeats that card of the inputs;
 - in the ASDF extension ``meta.date`` (DATE again), ``_fits_hash`` (a hash over the cards, DATE too); in the stock
-  pipeline's log ``cal_logs`` the time that begins a line, times taken, addresses of objects and names of temporary
+  pipeline's log ``cal_logs`` the time that begins a line, times taken, addresses of objects and paths of temporary
   folders, which ``msa_metadata_file`` has too; and the order in which ``history.extensions`` lists the libraries that
   wrote the tree, which asdf takes from memory addresses. How long the tree is as text (NAXIS1, TFORM1) and where its
   blocks begin (the block index at its end) follow from these.
@@ -37,7 +37,7 @@ VOLATILE = (
     (re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+"), "TIME"),
     (re.compile(r"(?i)\b(time[^\n]*?)\d+\.\d+(e-\d+)?"), r"\1SECONDS"),
     (re.compile(r"object at 0x[0-9a-f]+"), "object"),
-    (re.compile(r"nirfire-run-[\w.-]+"), "SCRATCH"),
+    (re.compile(r"[^\s'\"]*nirfire-run-[\w.-]+"), "SCRATCH"),
     (re.compile(r"(nirfire-[a-z0-9]+-)[a-z0-9_]{8}"), r"\1RANDOM"),
 )
 END_OF_TREE, INDEX = b"\n...\n", b"#ASDF BLOCK INDEX"
@@ -56,11 +56,12 @@ def differences(one: Workspace, other: Workspace) -> list[str]:
     found = [f"{name}: only in {one.folder.name}" for name in sorted(set(mine) - set(theirs))]
     found += [f"{name}: only in {other.folder.name}" for name in sorted(set(theirs) - set(mine))]
     for name in sorted(set(mine) & set(theirs)):
-        found += [f"{name}: {text}" for text in _of_files(mine[name], theirs[name])]
+        found += [f"{name}: {text}" for text in of_files(mine[name], theirs[name])]
     return found
 
 
-def _of_files(a: Path, b: Path) -> Iterator[str]:
+def of_files(a: Path, b: Path) -> Iterator[str]:
+    """What differs between two files."""
     if a.is_symlink() or b.is_symlink():  # given files
         if not (a.is_symlink() and b.is_symlink() and a.readlink() == b.readlink()):
             yield "links to another file"

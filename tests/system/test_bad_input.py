@@ -13,8 +13,7 @@ from nirfire.demo import RAW
 from nirfire.products.naming import CAL, RATE, UNCAL, ExposureName, Workspace
 from nirfire.simulate.cache_place import cache_environment
 from nirfire.simulate.crds_cache import ensure_cache
-
-from .conftest import nirfire
+from tests.conftest import nirfire
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import shutil
 import signal
 import socket
@@ -26,6 +27,7 @@ from nirfire.pipeline.worker import run as run_order
 from nirfire.products.naming import BKGSUB, CAL, RATERAW, SPEC, UNCAL, Workspace
 
 from .faults import (
+    SCRATCH,
     Moment,
     SmallDisk,
     check_sound,
@@ -42,7 +44,7 @@ from .faults import (
     where_it_was,
     write_much,
 )
-from .same import differences
+from .same import differences, of_files
 
 SEED, KILLS, FEW_KILLS = 20260, 50, 5
 DOZEN, HANDFUL = range(201, 213), range(201, 205)
@@ -170,7 +172,7 @@ def test_killed_at_a_few_random_moments(handful, tmp_path):
 @pytest.mark.slow
 def test_killed_at_fifty_random_moments(whole, tmp_path):
     start = time.monotonic()
-    met = resume_until_done(whole, tmp_path, moments(SEED, KILLS, whole.seconds / 2))
+    met = resume_until_done(whole, tmp_path, moments(SEED, KILLS, whole.seconds / 3))
     logging.info("%d kills in %.0f s: %s", KILLS, time.monotonic() - start, dict(met))
     assert {"start-up", "detector", "clean", "calibrate", "stack"} <= set(met)
 
@@ -443,3 +445,153 @@ def test_worker_says_that_its_log_could_not_be_written(tmp_path, disk):
     assert "Read-only file system" in outcome.reason
     assert str(log) in outcome.reason
     assert "remedy" in outcome.reason
+
+
+def lacks_its_head(path: Path) -> None:
+    """Not even its header can be read: nothing is known of it but its name."""
+    with path.open("r+b") as stream:
+        stream.truncate(1000)
+
+
+def is_cut_off(path: Path) -> None:
+    """Its header promises more than there is."""
+    with path.open("r+b") as stream:
+        stream.truncate(path.stat().st_size // 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [lacks_its_head, is_cut_off])
+def test_one_corrupt_exposure_among_three(small_demo, tmp_path, how):
+    """The others go on; when it is mended, what was made without it is made again, by the same command."""
+    place, raw = small_demo.place, small_demo.place.folder / RAW
+    rateraw = sorted(place.exposures.glob(f"*{RATERAW}"))
+    file = sorted(raw.glob(f"*{UNCAL}"))[1]
+    given = copy([rateraw[0], rateraw[2], file, *raw.glob("*_msa.fits")], tmp_path / "given")
+    (tmp_path / "sparing.toml").write_text(SPARING)
+    line = undisturbed((given, "-c", tmp_path / "sparing.toml", "--source", place.find_sources()[0]), (), 11, tmp_path)
+    spoiled = given / file.name
+    how(spoiled)
+    place = Workspace(tmp_path / "out", line.place.observation)
+    code, said = run(*line.command(place.folder), cwd=tmp_path)
+    assert code == 3
+    assert spoiled.name in said
+    assert "remedy: the file is damaged or incomplete: copy or download it again" in said
+    assert len(place.find_combined(place.find_sources()[0], SPEC)) == 1
+    shutil.copyfile(file, spoiled)
+    code, said = run(*line.command(place.folder), cwd=tmp_path)
+    assert code == 0, said
+    line.check(place)
+
+
+def test_cutout_whose_header_cannot_be_read(handful, tmp_path):
+    """What is made without it is known not to be complete, and made again when it is there."""
+    given = copy(handful.target[0].iterdir(), tmp_path / handful.target[0].name)
+    file = sorted(given.glob(f"*_{HANDFUL[0]}{CAL}"))[1]
+    lacks_its_head(file)
+    line, place = replace(handful, target=(given,)), Workspace(tmp_path / "out", handful.place.observation)
+    code, said = run(*line.command(place.folder), cwd=tmp_path)
+    assert code == 3
+    assert file.name in said
+    assert f"{len(HANDFUL)} done, 1 data-error" in said
+    code, said = run("status", given, "-w", place.folder, cwd=tmp_path)
+    assert code == 3
+    assert "done in part" in said
+    assert "made from 2 of 3 inputs" in said
+    shutil.copyfile(handful.target[0] / file.name, file)
+    code, said = run(*line.command(place.folder), cwd=tmp_path)
+    assert code == 0, said
+    assert f"1 done, {len(HANDFUL) - 1} skipped" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole_group", [True, False])
+def test_killed_while_the_report_is_drawn(handful, tmp_path, whole_group):
+    """Nobody goes on drawing; the same command draws it, though there is no job left to run."""
+    place, command = Workspace(tmp_path / "out", handful.place.observation), handful.command("out")[:-1]
+    running = launch(*command, cwd=tmp_path)
+    assert wait_until(lambda: running.ended or list(place.report.rglob("*.png")))
+    running.kill(whole=whole_group)
+    page = place.report / "index.html"
+    assert not page.exists()
+    code, said = run(*command, cwd=tmp_path)
+    assert code == 0, said
+    assert f"{len(HANDFUL)} skipped" in said
+    figures = re.findall(r'<img[^>]* src="([^"]+)"', page.read_text())
+    assert len(figures) == len(HANDFUL)
+    assert all((place.report / figure).stat().st_size > 0 for figure in figures)
+    handful.check(place)
+
+
+@pytest.mark.slow
+def test_interrupted_while_the_report_is_drawn(handful, tmp_path):
+    place, command = Workspace(tmp_path / "out", handful.place.observation), handful.command("out")[:-1]
+    running = launch(*command, cwd=tmp_path)
+    assert wait_until(lambda: running.ended or list(place.report.rglob("*.png")))
+    running.send(signal.SIGINT, whole=True)
+    assert running.wait() == 130, running.said
+    assert "Traceback" not in running.said
+    assert running.all_gone()
+    assert run(*command, cwd=tmp_path)[0] == 0
+    assert (place.report / "index.html").exists()
+
+
+@pytest.mark.slow
+def test_demo_killed_while_it_simulates(small_demo, tmp_path):
+    """The raw exposures, the truth and the list of stuck shutters are those of a demo that nobody disturbed."""
+    place, like, dice = Workspace(tmp_path / "demo", "demo"), small_demo.place, random.Random(SEED)
+
+    def raw_files(of: Workspace) -> list[Path]:
+        return sorted(p.relative_to(of.folder) for p in (of.folder / RAW).rglob("*") if p.is_file())
+
+    for _ in range(4):
+        running = launch("demo", "--size", "small", "-w", place.folder, "-j", 2, cwd=tmp_path)
+        seen = len(raw_files(place))
+        wait_until(lambda: running.ended or len(raw_files(place)) > seen)  # noqa: B023
+        time.sleep(dice.uniform(0, 4))
+        running.kill(whole=dice.random() < 0.5)
+    running = launch("demo", "--size", "small", "-w", place.folder, "-j", 2, cwd=tmp_path)
+    assert wait_until(lambda: running.ended or any(job == "detector" for job, _ in under_way(events(place))))
+    running.kill(whole=False)
+    assert raw_files(place) == raw_files(like)
+    for name in raw_files(like):
+        found = list(of_files(like.folder / name, place.folder / name))
+        assert found == [], name
+    assert place.stuck_list.read_bytes() == like.stuck_list.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leave", [20_000_000, 150_000_000])
+def test_disk_full_in_the_middle_of_all_stages(whole, tmp_path, leave):
+    """Count rates need 300 MB: first there is no room for any, then for some."""
+    with small_disk(tmp_path / "disk", "500m") as disk:
+        place, seen = on_disk(whole, disk)
+        command = (*whole.command(place.folder), "--set", "execution.retries=0")
+        disk.fill(leave)
+        code, said = run(*command, cwd=tmp_path, within=disk.within)
+        assert code in (2, 3), said
+        assert "No space left on device" in said
+        assert f"file: {place.folder}" in said
+        assert "remedy: check free space" in said
+        assert "Traceback" not in said
+        disk.make_room()
+        code, said = run(*command, cwd=tmp_path, within=disk.within)
+        assert code == 0, said
+        assert differences(whole.place, seen) == []
+
+
+@pytest.mark.slow
+def test_no_room_for_temporary_files(whole, tmp_path):
+    """The stock pipeline writes there first; the message says where that is."""
+    cwd = tmp_path / "work"
+    cwd.mkdir()
+    with small_disk(cwd / SCRATCH, "8m") as disk:
+        place = Workspace(cwd / "out", whole.place.observation)
+        command = (*whole.command(place.folder), "--set", "execution.retries=0")
+        code, said = run(*command, cwd=cwd, within=disk.within)
+        assert code == 3, said
+        assert "No space left on device" in said or "Not enough space on disk" in said
+        assert str(cwd / SCRATCH) in said
+        assert "remedy: check free space" in said
+    code, said = run(*command, cwd=cwd)
+    assert code == 0, said
+    whole.check(place)

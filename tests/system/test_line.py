@@ -11,8 +11,7 @@ from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, S2D, SPEC, ZFIT
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
 from nirfire.simulate.truth import CATALOGUE, FOLDER
-
-from .conftest import nirfire
+from tests.conftest import nirfire
 
 
 def truth(place):

@@ -8,8 +8,7 @@ from nirfire.demo import RAW
 from nirfire.products.naming import BKGSUB, ZFIT, Workspace
 from nirfire.products.zfit import RedshiftFit
 from nirfire.simulate.truth import CATALOGUE, FOLDER
-
-from .conftest import nirfire
+from tests.conftest import nirfire
 
 
 @pytest.mark.slow

@@ -5,8 +5,7 @@ from astropy.table import Table
 
 from nirfire.products.naming import ZFIT, Workspace
 from nirfire.products.zfit import RedshiftFit
-
-from .conftest import nirfire
+from tests.conftest import nirfire
 
 OBJECTS = [
     ("ceers_933", 933, 4.234, "static-test-driz-center-bkg_933.spec.fits"),

@@ -18,9 +18,9 @@ from nirfire.pipeline import cluster_config
 from nirfire.pipeline.cluster import ClusterSettings, ParslExecutor
 from nirfire.pipeline.jobs import DONE
 from nirfire.products.naming import Workspace
+from tests.conftest import nirfire
 from tests.pipeline.cluster_help import Killer, drive, facts, order, wait_until, write_jobs
 
-from .conftest import nirfire
 from .slurm_node import PARTITION, NoSlurm, SlurmNode, slurm_node
 
 pytest.importorskip("parsl", reason="nirfire[cluster] is not installed")

@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from nirfire.pipeline.executors import LocalPool, Lost, _die_with
+from nirfire.pipeline.executors import LocalPool, Lost, belong_to
 from nirfire.pipeline.jobs import Order, Outcome
 
 PARSL_WORKER = "PARSL_WORKER_RANK"
@@ -79,8 +79,8 @@ def run_order(order: Order, setup: NodeSetup) -> Outcome | Lost:
 def _pool(setup: NodeSetup, thread: int) -> LocalPool:
     variables = setup.variables()
     if PARSL_WORKER in os.environ:
-        _die_with(os.getppid())
         _clear_signals()
+        belong_to(os.getppid())
         os.environ.update(variables)  # so that the process has them before it loads any library
     return LocalPool(1, variables, memory=setup.memory)
 
@@ -88,5 +88,4 @@ def _pool(setup: NodeSetup, thread: int) -> LocalPool:
 def _clear_signals() -> None:
     """Undo what was inherited from the program that started the run: ignored and blocked signals."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 from nirfire.errors import DataError
+from nirfire.pipeline.executors import belong_to
 from nirfire.simulate.cache_place import CONTEXT, cache_environment, default_folder
 from nirfire.stsci.crds_check import check_cache, offline_context
 from nirfire.stsci.prefetch import resolve_context
@@ -73,7 +74,8 @@ def embedded_environment(progress: Callable[[str], None]) -> dict[str, str]:
     folder = default_folder()
     if not folder.is_dir():
         progress("building the reference files of the embedded instrument, once: some 15 s")
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:  # gives its memory back
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, spawn, belong_to, (os.getpid(),)) as executor:  # gives its memory back
             executor.submit(_build).result()
     os.utime(folder)  # caches that nobody uses are removed
     check_cache(folder, CONTEXT)

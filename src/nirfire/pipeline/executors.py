@@ -194,10 +194,8 @@ def _cause_of_death(code: int | None) -> str:
 
 
 def _serve(pipe: Connection, environment: dict[str, str], start: Callable[[dict[str, str]], None], parent: int) -> None:
-    """Life of a worker: it dies with its parent, and leaves Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _die_with(parent)
+    """Life of a worker."""
+    belong_to(parent)
     start(environment)
     while True:
         try:
@@ -217,8 +215,10 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _die_with(parent: int) -> None:
-    """End this process when its parent has gone, so that no orphan writes beside a later run."""
+def belong_to(parent: int) -> None:
+    """Leave Ctrl-C to the parent process, and end when it has gone, so that no orphan writes beside a later run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

@@ -114,10 +114,16 @@ class Ledger:
             ledger._keep(events, [])
         shards = workspace.folder.glob(workspace.shard_ledger("*").name)
         for other in sorted(shards, key=lambda file: file.stat().st_mtime_ns):
-            ledger._keep(*_content(other))
+            records, files = _content(other)
+            known = ledger.runs()  # a shard's events may have been read above
+            ledger._keep([row for row in records if row[0] not in known], files)
             if not read_only:
                 other.unlink()
         return ledger
+
+    def runs(self) -> set[str]:
+        """Names of the runs that have records."""
+        return {row[0] for row in self._db.execute("SELECT DISTINCT run FROM records")}
 
     def _know(self, records: list[tuple], files: list[tuple]) -> None:
         """Take in what an older ledger says, without writing it into this one."""

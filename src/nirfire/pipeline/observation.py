@@ -86,11 +86,14 @@ class Inputs:
         Sorted by name.
     problems : list of DataError
         Files that cannot be used, with the reason.
+    lost : list of (ExposureName, int or None)
+        The exposures of those files, with the source where it is a cutout: what is made without them is not complete.
     """
 
     exposures: list[Exposure] = field(default_factory=list)
     cutouts: list[Cutout] = field(default_factory=list)
     problems: list[DataError] = field(default_factory=list)
+    lost: list[tuple[ExposureName, int | None]] = field(default_factory=list)
 
     @property
     def embedded(self) -> bool:
@@ -141,7 +144,9 @@ def discover(files: Iterable[Path], *, folder: Path, gratings: frozenset[str] | 
         try:
             enters = _look_at(path, name, inputs)
         except DataError as error:
+            cutout = SOURCE_CAL.fullmatch(path.name)
             inputs.problems.append(error)
+            inputs.lost.append((name, int(cutout["source"]) if cutout else None))
             continue
         if enters and (name not in entering or ORDER.index(enters) > ORDER.index(entering[name][0])):
             entering[name] = (enters, path)
@@ -151,6 +156,7 @@ def discover(files: Iterable[Path], *, folder: Path, gratings: frozenset[str] | 
             inputs.exposures.append(_exposure(name, path, enters, metafiles))
         except DataError as error:
             inputs.problems.append(error)
+            inputs.lost.append((name, None))
     if not (inputs.exposures or inputs.cutouts or inputs.problems):
         raise DataError(
             "no exposure found (jw*_uncal.fits, jw*_rate.fits, jw*_<source>_cal.fits or single-slit cutouts)",

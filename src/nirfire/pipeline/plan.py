@@ -112,14 +112,13 @@ class Plan:
 
     def make(self, job: Job, inputs: Iterable[tuple[str, str]], missing: Iterable[str] = ()) -> Made:
         """Facts and fingerprint of a job with these (name, fingerprint) inputs."""
-        inputs = list(inputs)
         listed = ", ".join(f'"{name}": "{fingerprint}"' for name, fingerprint in inputs)
         lost = "".join(f', "{name}"' for name in missing)[2:]
         arguments = f', "arguments": {json.dumps(job.facts, sort_keys=True)}' if job.facts else ""
         facts = (
             f'{self._heads[job.stage]}{arguments}, "inputs": {{{listed}}}{f", {MISSING}: [{lost}]" if lost else ""}}}'
         )
-        mark = INCOMPLETE if lost or any(fingerprint.endswith(INCOMPLETE) for _, fingerprint in inputs) else ""
+        mark = INCOMPLETE if lost or f'{INCOMPLETE}"' in listed else ""
         return Made(facts, hashlib.sha256(facts.encode()).hexdigest()[:16] + mark)
 
     @cached_property
@@ -162,11 +161,11 @@ class Plan:
         inputs, missing = [], []
         for path in (*job.inputs, *job.gathered):
             k = self.producer(path)
-            if k is None:
+            if k is None and (path in job.inputs or self.shelf.there(path)):
                 inputs.append((path.name, self.shelf.digest(path)))
             elif self.shelf.there(path):
                 inputs.append((path.name, self.shelf.stored(path) or "none"))
-            elif nothing := self._rightly_absent(path, k):
+            elif k is not None and (nothing := self._rightly_absent(path, k)):
                 inputs.append((path.name, nothing))
             else:
                 missing.append(path.name)

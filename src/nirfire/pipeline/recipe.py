@@ -120,6 +120,7 @@ def make_jobs(inputs: Inputs, workspace: Workspace, special: Special) -> list[Jo
     for exposure in inputs.exposures:
         jobs += _calibrate(exposure, workspace, special, slits)
     jobs += _cutouts(inputs.cutouts, workspace, special, slits)
+    _expect_lost(inputs, workspace, slits)
     combined: dict[str, list[Job]] = {"stack": [], "extract": [], "redshift": []}
     for source in sorted(slits):
         jobs += _nodsub(source, slits[source])
@@ -204,6 +205,20 @@ def _cutouts(cutouts: list[Cutout], workspace: Workspace, special: Special, slit
             job = Job(TASKS["adopt"], key, arguments, {}, (c.path,), (), (cal,), c.source, exposure, c.grating)
             jobs.append(job)
     return jobs
+
+
+def _expect_lost(inputs: Inputs, workspace: Workspace, slits: dict[int, list[Slit]]) -> None:
+    """Add the cutouts that exposures would give whose files cannot be used, as other nods of the same activity do.
+
+    Nothing makes them; but what gathers nods is then known to lack them, and made again when the files are mended.
+    """
+    for name, only in inputs.lost:
+        for source, found in slits.items():
+            like = next((s for s in found if s.name.root == name.root and only in (None, source)), None)
+            if like and all(s.name != name for s in found):
+                cal, bkgsub = (workspace.slit(name, source, suffix) for suffix in (CAL, BKGSUB))
+                group = f"{like.group.rpartition(' ')[0]} {name.detector}"
+                found.append(Slit(name, cal, bkgsub, group, like.grating, like.filter))
 
 
 def _group(name: ExposureName, config_groups: tuple[tuple[str, ...], ...], sub_dither: int) -> str:

@@ -296,6 +296,8 @@ class _Runner:
         if self.options.overwrite:
             names = {plan.jobs[k].exposure for k in self.prospect.chosen}
         paths = [e.path for e in self.prospect.inputs.exposures if str(e.name) in names]
+        if not (stages and paths):
+            return
         calibrate = {"barshadow": {"skip": not plan.config.calibrate.barshadow}} | plan.config.calibrate.steps
         steps = {"detector": plan.config.detector.steps, "calibrate": calibrate}
         report = prefetch_apart(paths, stages, self.progress.say, environment=environment, steps=steps)
@@ -316,7 +318,7 @@ def write_summary(place: Workspace) -> None:
     facts = json.dumps({"task": "summary 1", "inputs": inputs}, sort_keys=True)
     made = Provenance(facts, hashlib.sha256(facts.encode()).hexdigest()[:16], "")
     with recording(made):
-        summary(pairs, [place.summary("ecsv"), place.summary("fits")])
+        summary(pairs, [place.summary("fits"), place.summary("ecsv")])  # the last says that all is written
 
 
 @contextmanager
@@ -336,8 +338,8 @@ def _scratch() -> Iterator[Path]:
 
 def _clear(place: Workspace, leftovers: list[Path]) -> None:
     """Remove the unfinished files of runs that were killed."""
-    others = [path for folder in (place.folder, place.catalogue, place.report) for path in folder.glob(f"{PART}*")]
-    for path in [*leftovers, *others]:
+    others = [path for folder in (place.folder, place.catalogue) for path in folder.glob(f"{PART}*")]
+    for path in [*leftovers, *others, *place.report.rglob(f"{PART}*")]:
         path.unlink(missing_ok=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nirfire.errors import DataError
+from nirfire.pipeline.executors import belong_to
 from nirfire.products.naming import CAL, RATE, SPEC, ExposureName, Workspace, zfit_of
 from nirfire.products.slitcal import SlitCal
 from nirfire.products.spectrum import Spectrum
@@ -22,6 +24,7 @@ from nirfire.qa.measure import RatioBins, ratio_bins
 from nirfire.qa.truth import TrueSource, Truth
 
 FIGURES = "figures"
+UNDRAWABLE = (DataError, LookupError, ValueError, TypeError)  # what reading a damaged product may raise
 
 
 @dataclass(frozen=True)
@@ -108,12 +111,15 @@ def draw_all(
             found[task.key] = draw(task)
             done(task)
         return found
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(tasks)), context) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(processes, len(tasks)), spawn, belong_to, (os.getpid(),)) as pool:
         futures = {pool.submit(draw, task): task for task in tasks}
-        for future in as_completed(futures):
-            done(futures[future])
-        return {task.key: future.result() for future, task in futures.items()}
+        try:
+            for future in as_completed(futures):
+                done(futures[future])
+            return {task.key: future.result() for future, task in futures.items()}
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the rest
 
 
 def draw(task: Task) -> list[Picture]:
@@ -125,9 +131,13 @@ def _attempt(task: Task, stem: str, caption: str, function: Callable[[Path], Pat
     address = f"{FIGURES}/{stem}.png"
     try:
         made = function(task.workspace.report / address)
-    except DataError as error:
-        return [Picture(address, caption, str(error))]
+    except UNDRAWABLE as error:
+        return [Picture(address, caption, _problem(error))]
     return [Picture(address, caption)] if made else []
+
+
+def _problem(error: Exception) -> str:
+    return str(error) if isinstance(error, DataError) else f"cannot be drawn: {type(error).__name__}: {error}"
 
 
 def _exposure(task: Task) -> list[Picture]:
@@ -157,8 +167,8 @@ def _source(task: Task) -> list[Picture]:
     try:
         spectrum, fit = Spectrum.read(task.spec), _fit(task.spec)
         true, true_flux, bins = _truth(task, spectrum)
-    except DataError as error:
-        return [*pictures, Picture("", "1D spectrum", str(error))]
+    except UNDRAWABLE as error:
+        return [*pictures, Picture("", "1D spectrum", _problem(error))]
     kind = f"   {true.kind}" if true else ""
     title = f"{name}{kind}   {_spectrum_facts(spectrum)}"
     z_true = true.z if true and true.has_redshift else None
