@@ -238,3 +238,12 @@ def test_an_error_of_the_machinery_kills_the_workers_and_keeps_the_records(field
     assert executor.closed == [True]
     field.run()
     assert set(field.states().values()) == {DONE}
+
+
+def test_when_every_worker_dies_the_run_gives_up_and_says_so(tmp_path):
+    field = Field(tmp_path, exposures=tuple(range(1, 9)))
+    dying = Inline()
+    dying.lost = {("clean", str(e)): 2 for e in field.exposures}
+    with pytest.raises(DataError, match="10 workers died one after the other"):
+        field.run(make=lambda: dying)
+    assert dying.closed == [True]

@@ -33,6 +33,7 @@ START_UP, ANY, WRITING = "start-up", "any", "writing"
 SHARES = {START_UP: 1, ANY: 2, WRITING: 2}
 START_UP_SECONDS = 3.0
 WRITING_SECONDS = 0.05
+MOST_SKIPPED = 6  # each product has two temporary names: while it is written, and while it is stamped
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def moments(seed: int, number: int, longest: float) -> Iterator[Moment]:
     for _ in range(number):
         kind = dice.choices(list(SHARES), list(SHARES.values()))[0]
         reach = {START_UP: min(START_UP_SECONDS, longest), ANY: longest, WRITING: WRITING_SECONDS}[kind]
-        yield Moment(kind, dice.uniform(0, reach), dice.randrange(3), dice.random() < 0.5)
+        yield Moment(kind, dice.uniform(0, reach), dice.randrange(MOST_SKIPPED), dice.random() < 0.5)
 
 
 @dataclass
@@ -145,8 +146,8 @@ def wait_until(condition: Callable[[], object], patience: float = PATIENCE, poll
 def reached(moment: Moment, running: Running, place: Workspace) -> bool:
     """Wait for a moment; False when the run ended before."""
     if moment.kind == WRITING:
-        seen: set[str] = set()
-        wait_until(lambda: running.ended or seen.update(unfinished(place)) or len(seen) > moment.skip)
+        before, seen = unfinished(place), set[str]()
+        wait_until(lambda: running.ended or seen.update(unfinished(place) - before) or len(seen) > moment.skip)
     deadline = time.monotonic() + moment.seconds
     wait_until(lambda: running.ended or time.monotonic() > deadline)
     return not running.ended

@@ -15,7 +15,7 @@ from nirfire.pipeline.jobs import BAD, BLOCKED, DONE, NO_WORK, SKIPPED
 from nirfire.pipeline.report import RunReport
 from nirfire.pipeline.run import RunOptions, run_observation
 from nirfire.pipeline.target import Observation
-from nirfire.products.naming import METRICS, TRUTH, Workspace
+from nirfire.products.naming import METRICS, PAGE, TRUTH, Workspace
 from nirfire.progress import TerminalProgress
 
 SHOWN = {
@@ -36,7 +36,7 @@ SHOWN_DEMO = {
     "line_sn": "line S/N",
     "flux_error": "flux error",
 }
-PAGE = "index.html"
+
 LISTED = 10  # jobs that ended badly, one by one
 SHORT = 100  # longest catalogue that is printed
 
@@ -89,7 +89,7 @@ def _show_catalogue(place: Workspace) -> None:
     from astropy.table import Table
 
     path = place.summary("ecsv")
-    if path.exists() and len(catalogue := Table.read(path)) <= SHORT and set(SHOWN) <= set(catalogue.colnames):
+    if path.exists() and 0 < len(catalogue := Table.read(path)) <= SHORT and set(SHOWN) <= set(catalogue.colnames):
         show_rows(SHOWN, [{name: row[name] for name in SHOWN} for row in catalogue])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from nirfire.errors import DataError
 from nirfire.pipeline.events import Events
 from nirfire.pipeline.executors import Executor, Lost
 from nirfire.pipeline.jobs import BAD, BLOCKED, DONE, FAILED, NO_WORK, SKIPPED, Job, Order, Outcome
@@ -16,6 +17,7 @@ from nirfire.products.provenance import Provenance
 
 MISSING, STALE = "missing", "stale"
 UNFINISHED = (*BAD, BLOCKED)
+DEATHS = 10  # of workers, one after the other, with which a run gives up
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Scheduler:
     ended: Callable[[Outcome], None] = lambda outcome: None
     _status: dict[int, str] = field(default_factory=dict)
     _lost: set[int] = field(default_factory=set)
+    _deaths: int = 0
     _waiting: dict[int, int] = field(default_factory=dict)
     _heirs: dict[int, list[int]] = field(default_factory=dict)
     _ready: list[int] = field(default_factory=list)
@@ -125,6 +128,13 @@ class Scheduler:
             order = ended.order
             k = running.pop((order.stage, order.key))
             self.events.write("lost", task=order.stage, key=order.key, reason=ended.reason)
+            self._deaths += 1
+            if self._deaths >= DEATHS:
+                raise DataError(
+                    f"{DEATHS} workers died one after the other, and no job ended: {ended.reason}",
+                    key=f"{order.stage} {order.key}",
+                    remedy="use fewer workers (-j), or see that jwst can be imported here; then run again",
+                )
             if k not in self._lost:
                 self._lost.add(k)
                 heapq.heappush(self._ready, k)
@@ -134,6 +144,7 @@ class Scheduler:
             ended = Outcome(order.stage, order.key, FAILED, reason, fingerprint=fingerprint, log=str(order.log))
         else:
             k = running.pop((ended.task, ended.key))
+            self._deaths = 0
         return self._end(k, ended)
 
     def _decide(self, k: int) -> Order | Outcome:

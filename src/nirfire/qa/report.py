@@ -19,13 +19,12 @@ from nirfire.pipeline.ledger import Ledger
 from nirfire.pipeline.report import RunReport
 from nirfire.pipeline.run import Progress
 from nirfire.products.atomic import write_text
-from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, SPEC, Workspace
+from nirfire.products.naming import BKGSUB, CAL, PAGE, RATE, RATERAW, SPEC, Workspace
 from nirfire.products.spectrum import Spectrum
 from nirfire.qa.drawing import Task, draw_all, plan
 from nirfire.qa.html import Cell, Picture, Section, page
 from nirfire.qa.metrics import METRICS, demo_metrics
 
-PAGE = "index.html"
 PACKAGES = ("jwst", "stcal", "crds", "numpy", "scipy", "astropy")
 STATUSES = (DONE, SKIPPED, NO_WORK, DATA_ERROR, FAILED, BLOCKED)
 TONES = {NO_WORK: "warn", BLOCKED: "warn", DATA_ERROR: "bad", FAILED: "bad"}
