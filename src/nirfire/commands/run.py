@@ -13,7 +13,7 @@ from nirfire.demo import RAW, DemoOptions, run_demo
 from nirfire.errors import NirfireError
 from nirfire.pipeline.jobs import BAD, BLOCKED, DONE, NO_WORK, SKIPPED
 from nirfire.pipeline.report import RunReport
-from nirfire.pipeline.run import RunOptions, run_observation
+from nirfire.pipeline.run import RunOptions, default_jobs, run_observation
 from nirfire.pipeline.target import Observation
 from nirfire.products.naming import METRICS, PAGE, TRUTH, Workspace
 from nirfire.progress import TerminalProgress
@@ -69,7 +69,7 @@ def _run_one(observation: Observation, options: RunOptions, compare: Path | None
         if with_report and (compare or _is_news(report) or _report_is_old(place)):
             from nirfire.qa.report import write_report
 
-            write_report(place, report, published=compare, processes=options.jobs or 1)
+            write_report(place, report, published=compare, processes=options.jobs or default_jobs())
         _show_catalogue(place)
     _tell(place, report)
     return report.exit_code
@@ -130,7 +130,7 @@ def demo(workspace: Path, chosen: DemoOptions, jobs: int | None) -> int:
 
         tables = place.folder / RAW / TRUTH
         metrics = demo_metrics(place, tables, report)
-        write_report(place, report, truth=tables, metrics=metrics, processes=jobs or 1)
+        write_report(place, report, truth=tables, metrics=metrics, processes=jobs or default_jobs())
     rows: list[dict[str, Any]] = json.loads(saved.read_text())["sources"]
     rows.sort(key=lambda row: row["source_id"])
     show_rows(SHOWN_DEMO, rows)
