@@ -181,7 +181,7 @@ def test_an_interrupted_run_leaves_a_state_that_can_be_resumed(tmp_path, monkeyp
     assert len(family) >= 2
     wait_until(lambda: not any(map(lives, family)), 10, "a worker outlives the run")
     made = {p: p.stat().st_mtime_ns for p in bench.place.folder.rglob("jw*.fits") if not p.is_symlink()}
-    assert len(made) >= 6
+    assert len(made) >= 4, "two cutouts, and the two files that they were made from"
     assert all(read_fingerprint(path) for path in made), "what is there is whole"
     bench.will()
     assert bench.run().exit_code == 0
