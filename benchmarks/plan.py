@@ -34,7 +34,7 @@ from nirfire.tasks.settings import Config
 JOBS, SOURCES, EXPOSURES = 20_000, 2_000, 36
 NOTHING = Task("nothing", 1, f"{Path(__file__).stem}:do_nothing", "nothing", "number")
 SPIN = Task("spin", 1, f"{Path(__file__).stem}:spin", "work for a while", "number")
-SPINS, SPIN_STEPS = 24, 4_000_000
+SPINS, SPIN_STEPS = 72, 4_000_000  # much longer than the start of the workers
 
 
 def do_nothing(out: Path) -> None:
