@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -69,6 +70,35 @@ def test_the_environment_is_there_before_any_library_is_loaded(pool, tmp_path):
     assert told["environment"].items() >= {**CAPS, "NIRFIRE_TEST": "here"}.items()
     assert told["threads"] == 1, "numpy was loaded with one thread"
     assert "NIRFIRE_TEST" not in os.environ
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_is_started_whole_before_the_parent_obeys(tmp_path, monkeypatch, number):
+    """The signal may reach any thread of the parent, which a mask of one thread does not prevent."""
+
+    def interrupted(self):
+        popen = started(self)
+        sender = threading.Thread(target=os.kill, args=(os.getpid(), number))
+        sender.start()
+        sender.join()
+        whole.append(True)
+        return popen
+
+    def obey(number, frame):
+        raise KeyboardInterrupt
+
+    whole: list[bool] = []
+    pool = LocalPool(1, CAPS)
+    started = pool._context.Process.start
+    monkeypatch.setattr(pool._context.Process, "start", interrupted)
+    before = signal.signal(number, obey)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            pool.start(order(tmp_path, 1))
+    finally:
+        signal.signal(number, before)
+        pool.close(kill=True)
+    assert whole
 
 
 def test_workers_leave_interrupts_to_the_parent(pool, tmp_path):

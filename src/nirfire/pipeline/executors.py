@@ -118,8 +118,8 @@ class LocalPool:
         resource_tracker.ensure_running()  # it would let interrupts in again
         with _environ(self._environment), _interrupts_held_back():  # libraries read it when they are loaded
             process.start()
+            self._workers.append(_Worker(process, ours))
         theirs.close()
-        self._workers.append(_Worker(process, ours))
         return self._workers[-1]
 
     def next(self) -> Outcome | Lost:
@@ -207,12 +207,22 @@ def _serve(pipe: Connection, environment: dict[str, str], start: Callable[[dict[
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C has to wait; a process that is started meanwhile is spared it until it can ignore it."""
+    """Requests to end have to wait; a process that is started meanwhile is spared Ctrl-C until it can ignore it.
+
+    To block the signal in this thread is not enough: another thread may receive it, and Python handles it in the main
+    one all the same.
+    """
+    came: list[int] = []
+    handlers = {n: signal.signal(n, lambda number, _: came.append(number)) for n in (signal.SIGINT, signal.SIGTERM)}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def belong_to(parent: int) -> None:
