@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 config = typer.Typer(no_args_is_help=True, help="The configuration: its values and where they come from.")
 app.add_typer(config, name="config")
+mask = typer.Typer(no_args_is_help=True, help="Pixels that are left out by hand: DS9 regions, one file per exposure.")
+app.add_typer(mask, name="mask")
 
 Target = Annotated[
     Path, typer.Argument(help="Folder of exposures, observations.toml (or its folder), or a workspace that was run.")
@@ -176,6 +178,62 @@ def config_doc() -> None:
     from nirfire.pipeline.config_doc import reference_page
 
     sys.stdout.write(reference_page())
+
+
+Which = Annotated[str, typer.Argument(help="Exposure and detector, such as jw01345062001_03101_00001_nrs1.")]
+Maybe = Annotated[str | None, typer.Argument(help="Exposure and detector; by default all.")]
+
+
+@mask.command("validate")
+def mask_validate(files: Annotated[list[Path], typer.Argument(help="DS9 region files.")]) -> None:
+    """Check region files: typing errors, sky coordinates, regions outside the detector."""
+    from nirfire.commands.mask import validate
+
+    raise typer.Exit(validate(files))
+
+
+@mask.command("apply")
+def mask_apply(
+    target: Target,
+    exposure: Which,
+    regions: Annotated[Path, typer.Argument(help="DS9 region file in image coordinates.")],
+    workspace: Place = None,
+    obs: Names = None,
+) -> None:
+    """Make the regions of a file the mask of an exposure; says what becomes stale."""
+    from nirfire.commands.mask import apply
+
+    apply(_aim(target, workspace, obs, (None, None)), exposure, regions)
+
+
+@mask.command("list")
+def mask_list(target: Target = Path(), workspace: Place = None, obs: Names = None) -> None:
+    """List masks: exposure, regions, pixels, and the file they are in."""
+    from nirfire.commands.mask import show_list
+
+    raise typer.Exit(show_list(_aim(target, workspace, obs, (None, None))))
+
+
+@mask.command("clear")
+def mask_clear(
+    target: Target,
+    exposure: Maybe = None,
+    workspace: Place = None,
+    obs: Names = None,
+    everything: Annotated[bool, typer.Option("--all", help="The masks of all exposures.")] = False,
+) -> None:
+    """Remove the mask of an exposure, or all masks; says what becomes stale."""
+    from nirfire.commands.mask import clear
+
+    clear(_aim(target, workspace, obs, (None, None)), exposure, everything=everything)
+
+
+@mask.command("suggest")
+def mask_suggest(target: Target, exposure: Maybe = None, workspace: Place = None, obs: Names = None) -> None:
+    """Look for shorts, snowballs and glows outside traces; lists them and writes regions, which are not applied."""
+    from nirfire.commands.mask import suggest
+
+    suggest(_aim(target, workspace, obs, (None, None)), exposure)
 
 
 @app.command()

@@ -290,7 +290,6 @@ def test_only_comments_mask_nothing():
         "image\ncircle(5,5,-2)",
         "image\ncircle(nan,5,2)",
         "image\nsquircle(5,5,2)",
-        "circle(5,5,2)",
         "image\npoint(3,3)",
         "image\nline(1,1,3,3)",
         "image\ncircle(500,5,2)",

@@ -80,7 +80,7 @@ def test_the_page_is_complete_and_needs_no_network(report):
     found = Page(text)
     assert not found.open, "tags are balanced"
     assert not re.search(r"https?://|//cdn", text)
-    assert len(found.images) == 1 + 3 * 4
+    assert len(found.images) == 2 + 3 * 4
     for image in found.images:
         png = report.parent / image
         assert png.read_bytes().startswith(b"\x89PNG")

@@ -7,16 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nirfire.simulate import response
+from nirfire.simulate import irs2, response
 from nirfire.simulate.detector import (
     GROUP_TIME,
     Noise,
     cosmic_rays,
     flicker_noise,
     generators,
+    make_exposure,
     make_ramp,
     snowballs,
 )
+from nirfire.stsci.exposure_files import PATTERNS, Readout
 
 SILENT = Noise.none()
 INNER = (slice(8, -8), slice(8, -8))
@@ -114,6 +116,37 @@ def test_bright_pixels_saturate() -> None:
     data, _ = make_ramp(np.full((2048, 2048), 5000.0), "NRS1", 2, _rng(), SILENT)
     good = response.bad_pixels("NRS1") == 0
     assert np.all(data[1][good] >= response.saturation("NRS1")[good])
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_every_pattern_returns_the_rate(name: str) -> None:
+    """Groups are means of frames (times the ratio that stock group_scale restores), in the pattern's own time."""
+    pattern, rate = PATTERNS[name], np.full((2048, 2048), 30.0)
+    data, _ = make_exposure(rate, "NRS2", Readout(2, pattern=pattern), _rng(detector="NRS2"), SILENT)
+    groups = data[0].astype(float) * pattern.divisor / pattern.n_frames
+    if pattern.irs2:
+        assert data.shape == (1, 2, 3200, 2048)
+        reference = groups[:, ~irs2.is_light("NRS2")]
+        assert np.abs(reference[1] - reference[0]).max() == 0
+        groups = groups[:, irs2.is_light("NRS2")]
+    slope = (_linear(groups[1], "NRS2") - _linear(groups[0], "NRS2")) / pattern.group_time
+    good = (response.bad_pixels("NRS2") == 0) & (response.dark_rate("NRS2") < 1)
+    np.testing.assert_allclose((slope - response.dark_rate("NRS2"))[good], 30.0, atol=0.2)
+
+
+def test_every_integration_begins_with_empty_pixels() -> None:
+    rate = np.full((2048, 2048), 30.0)
+    data, truth = make_exposure(rate, "NRS1", Readout(2, 2), _rng(), replace(SILENT, snowballs=0.3))
+    assert data.shape == (2, 2, 2048, 2048)
+    hit = np.zeros(rate.shape, dtype=bool)
+    y, x = np.mgrid[:2048, :2048]
+    for _, row, col, radius in truth.snowballs:
+        hit |= np.hypot(y - row, x - col) < 4 * radius
+    np.testing.assert_array_equal(data[0][:, ~hit], data[1][:, ~hit])
+    assert {group // 2 for group, *_ in truth.snowballs} == {0, 1}
+    for group, row, col, _ in truth.snowballs:
+        ramp = data[group // 2, :, row, col]
+        assert ramp[group % 2] > 40000 and data[1 - group // 2, 1, row, col] < 12000
 
 
 def test_streams_are_reproducible_and_independent() -> None:

@@ -56,6 +56,26 @@ def test_same_seed_same_bytes_in_any_order(small: tuple[Path, list[Path]], tmp_p
     assert not np.array_equal(fits.getdata(paths[0]), fits.getdata(second))
 
 
+def test_integrations_and_pattern_are_in_the_header(tmp_path: Path) -> None:
+    options = replace(SHORT, n_integrations=2, pattern="NRSIRS2RAPID")
+    plan = Observation(demo_scene("small"), "PRISM", "CLEAR", 5, options)
+    path = plan.write_exposure(plan.exposures[0], "NRS1", tmp_path)
+    with fits.open(path) as hdus:
+        header = hdus[0].header
+        assert hdus["SCI"].shape == (2, 2, 3200, 2048)
+        assert (header["NINTS"], header["NGROUPS"], header["READPATT"]) == (2, 2, "NRSIRS2RAPID")
+        assert (header["NRS_NORM"], header["NRS_REF"], header["NOUTPUTS"]) == (16, 4, 5)
+        assert header["TGROUP"] == header["TFRAME"] == 14.58889
+        assert header["EFFEXPTM"] == pytest.approx(2 * 2 * 14.58889)
+        assert header["SUBSIZE1"] == header["SUBSIZE2"] == 2048
+
+
+@pytest.mark.parametrize("change", [{"n_integrations": 0}, {"pattern": "NRSSLOW"}])
+def test_impossible_readout_is_refused(change: dict) -> None:
+    with pytest.raises(DataError, match="cannot simulate"):
+        Observation(demo_scene("small"), "PRISM", "CLEAR", 5, replace(SHORT, **change))
+
+
 def test_truth_tables(small: tuple[Path, list[Path]]) -> None:
     tables = small[0] / truth.FOLDER
     catalogue = Table.read(tables / truth.CATALOGUE)

@@ -8,14 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from nirfire.stsci.reference_needs import (
-    KEYWORDS,
-    OFF_BY_DEFAULT,
-    PIPELINES,
-    STOCK,
-    needed_types,
-    selection_parameters,
-)
+from nirfire.stsci.reference_needs import KEYWORDS, needed_types, selection_parameters
+from nirfire.stsci.stock_steps import OFF_BY_DEFAULT, PIPELINES, STOCK
 
 LISTING = """
 import json, re, sys

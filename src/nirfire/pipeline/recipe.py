@@ -48,7 +48,7 @@ TASKS = {
     t.stage: t
     for t in (
         Task("detector", 1, "nirfire.tasks.detector:detector", "ramps to raw count rates", EXPOSURE, stock=True),
-        Task("clean", 1, "nirfire.tasks.clean:clean", "background and noise of count rates", EXPOSURE, stock=True),
+        Task("clean", 2, "nirfire.tasks.clean:clean", "background and noise of count rates", EXPOSURE, stock=True),
         Task("calibrate", 1, "nirfire.tasks.calibrate:calibrate", "2D cutout, wavelength, flux", PAIR, stock=True),
         Task("adopt", 1, "nirfire.tasks.adopt:adopt", "cutouts that others calibrated", PAIR, stock=True),
         Task(

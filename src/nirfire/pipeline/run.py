@@ -299,7 +299,7 @@ class _Runner:
         if not (stages and paths):
             return
         calibrate = {"barshadow": {"skip": not plan.config.calibrate.barshadow}} | plan.config.calibrate.steps
-        steps = {"detector": plan.config.detector.steps, "calibrate": calibrate}
+        steps = {"detector": plan.config.detector.all_steps(), "calibrate": calibrate}
         report = prefetch_apart(paths, stages, self.progress.say, environment=environment, steps=steps)
         for problem in report.problems:
             self.progress.say(f"reference: {problem}")

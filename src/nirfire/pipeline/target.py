@@ -13,13 +13,13 @@ from nirfire.pipeline.observation import Inputs, discover, files_in
 from nirfire.pipeline.observations_file import (
     OBSERVATIONS_FILE,
     ObservationSpec,
-    canonical_mask,
     read_observations,
     select_files,
 )
 from nirfire.pipeline.recipe import Special
 from nirfire.products.atomic import write_text
 from nirfire.products.naming import Workspace
+from nirfire.products.regions import join_masks, read_masks
 from nirfire.tasks.stuck import read_stuck
 
 PRODUCTS = "products"
@@ -54,11 +54,10 @@ class Observation:
 
     def special(self) -> Special:
         """Stuck shutters, masks and groups."""
-        stuck = read_stuck(self.workspace.stuck_list)
-        if self.spec is None:
-            return Special(stuck)
-        masks = {name: canonical_mask(text) for name, text in self.spec.masks.items()}
-        return Special(stuck, masks, self.spec.config_groups)
+        stuck, drawn = read_stuck(self.workspace.stuck_list), read_masks(self.workspace.masks)
+        listed = self.spec.masks if self.spec else {}
+        masks = {name: join_masks((listed.get(name, ""), drawn.get(name, ""))) for name in listed | drawn}
+        return Special(stuck, masks, self.spec.config_groups if self.spec else ())
 
 
 def unused(special: Special, inputs: Inputs) -> list[str]:

@@ -7,6 +7,7 @@ A workspace looks like this::
       sources/<source>/  <exposure>_<source>_cal.fits _cal_bkgsub.fits,
                          <observation>_<grating>_<filter>_<source>_s2d.fits _spec.fits _zfit.fits
       catalogue/  <observation>_summary.ecsv ...
+      masks/  <exposure>.reg (drawn by hand), <exposure>_suggested.reg
       logs/<stage>/  report/  events/<run>.jsonl  ledger.sqlite  nirfire.json (where its exposures come from)
 
 where ``<exposure>`` is ``jwPPPPPOOOVVV_GGSAA_EEEEE_nrsN`` as STScI spells it.
@@ -28,6 +29,7 @@ SOURCES = "sources"
 TRUTH, METRICS, PAGE = "truth", "metrics.json", "index.html"
 LEDGER, EVENTS, LOCK, ORIGIN = "ledger.sqlite", "events", "nirfire.lock", "nirfire.json"
 STUCK_LIST = "stuck_closed_shutters.toml"
+REGIONS, SUGGESTED = ".reg", "_suggested.reg"  # DS9 regions: a mask, and what it might be made from
 MANIFEST, DOWNLOAD_LOCK = "manifest.ecsv", ".download.lock"  # of a folder of downloads
 METAFILE_PATTERN = re.compile(r"jw\d{11}_\d+_msa\.fits")
 
@@ -120,6 +122,14 @@ class Workspace:
     @property
     def stuck_list(self) -> Path:
         return self.folder / STUCK_LIST
+
+    @property
+    def masks(self) -> Path:
+        return self.folder / "masks"
+
+    def mask(self, name: ExposureName, suffix: str = REGIONS) -> Path:
+        """Path of an exposure's mask; with ``suffix=SUGGESTED`` that of what might be masked."""
+        return self.masks / f"{name}{suffix}"
 
     @property
     def ledger(self) -> Path:

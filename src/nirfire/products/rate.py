@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
+from nirfire.core.background import BANDS, Sky, band_rows
 from nirfire.errors import DataError
 from nirfire.products.atomic import write_fits
 from nirfire.products.fitsfile import check_complete, open_fits, require
 from nirfire.products.naming import UNCAL
+from nirfire.products.slitcal import DO_NOT_USE
 
 REQUIRED = {
     "INSTRUME": "which instrument",
@@ -37,7 +39,9 @@ REQUIRED = {
 }
 RAMP_REQUIRED = {"NGROUPS": "ramp fit", "NFRAMES": "ramp fit", "GROUPGAP": "ramp fit", "TFRAME": "ramp fit"}
 EXP_TYPE = "NRS_MSASPEC"
-BKG, BKGMASK, SLITLETS = "BKG", "BKGMASK", "SLITLETS"
+BKG, BKGMASK, BKGPARTS, BKGBANDS, SLITLETS = "BKG", "BKGMASK", "BKGPARTS", "BKGBANDS", "SLITLETS"
+WHOLE_FACTOR, FACTOR_KEY = "NFVSCALE", "NFVSCAL"
+NOISE_CARD = "factor applied to VAR_RNOISE of this output"
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,38 @@ def is_simulated(header: fits.Header) -> bool:
 
 
 @dataclass(frozen=True)
+class Cleaning:
+    """What `clean` found for one exposure.
+
+    Attributes
+    ----------
+    background : ndarray, shape (n_y, n_x) [DN/s]
+        What is subtracted; extension BKG.
+    sky : ndarray of uint8, shape (n_y, n_x)
+        Which pixels the background was fitted to, and why not the others (`nirfire.core.background.Sky`); extension
+        BKGMASK. Pixels with the bit ``MANUAL`` become DO_NOT_USE.
+    parts : dict of ndarray, shape (n_y / 4, n_x / 4) [DN/s]
+        Components, in means of 4 x 4 pixels, for figures; extension BKGPARTS.
+    bands : Table
+        Picture-frame scale and pedestal of each detector output; extension BKGBANDS.
+    slitlets : list of int
+        Slitlets that fall on this detector; extension SLITLETS.
+    noise_factors : ndarray, shape (n_band,)
+        VAR_RNOISE of each detector output is multiplied by these.
+    cards : dict
+        Cards for the primary header.
+    """
+
+    background: np.ndarray
+    sky: np.ndarray
+    parts: dict[str, np.ndarray]
+    bands: Table
+    slitlets: list[int]
+    noise_factors: np.ndarray
+    cards: dict[str, tuple[Any, str]]
+
+
+@dataclass(frozen=True)
 class RateImage:
     """A count-rate image.
 
@@ -146,61 +182,84 @@ class RateImage:
 
     @classmethod
     def read(cls, path: Path) -> RateImage:
-        """Read a ``_rateraw`` or ``_rate`` file."""
+        """Read a ``_rateraw`` or ``_rate`` file as it is.
+
+        Raises
+        ------
+        DataError
+            An extension is missing.
+        """
         with open_fits(path) as hdus:
-            for name in ("SCI", "DQ", "VAR_POISSON", "VAR_RNOISE"):
-                if name not in hdus:
-                    raise DataError(f"extension {name} is missing", file=path, key=name, remedy="redo detector")
-            return cls(
-                path=path,
-                sci=np.array(hdus["SCI"].data, dtype=float),
-                dq=np.array(hdus["DQ"].data),
-                var_poisson=np.array(hdus["VAR_POISSON"].data, dtype=float),
-                var_rnoise=np.array(hdus["VAR_RNOISE"].data, dtype=float),
+            return cls._of(path, hdus)
+
+    @classmethod
+    def read_raw(cls, path: Path) -> RateImage:
+        """Read a ``_rateraw`` or ``_rate`` file; one that was cleaned comes back as it was before.
+
+        Raises
+        ------
+        DataError
+            An extension is missing.
+        """
+        with open_fits(path) as hdus:
+            image = cls._of(path, hdus)
+            if BKG not in hdus:
+                return image
+            factors = [hdus[0].header.get(f"{FACTOR_KEY}{k + 1}", hdus[0].header[WHOLE_FACTOR]) for k in range(BANDS)]
+            masked = hdus[BKGMASK].data & Sky.MANUAL > 0
+            return replace(
+                image,
+                sci=image.sci + hdus[BKG].data,
+                var_rnoise=image.var_rnoise / band_rows(np.array(factors), len(image.sci)),
+                dq=np.where(masked, image.dq & ~np.uint32(DO_NOT_USE), image.dq),
             )
 
-    def write_cleaned(
-        self,
-        path: Path,
-        background: np.ndarray,
-        usable: np.ndarray,
-        slitlets: list[int],
-        noise_scale: float,
-        cards: dict[str, tuple[Any, str]],
-    ) -> None:
-        """Write a ``_rate.fits``: `background` subtracted, read noise rescaled, both kept so that it is reversible.
+    @classmethod
+    def _of(cls, path: Path, hdus: fits.HDUList) -> RateImage:
+        for name in ("SCI", "DQ", "VAR_POISSON", "VAR_RNOISE"):
+            if name not in hdus:
+                raise DataError(f"extension {name} is missing", file=path, key=name, remedy="redo detector")
+        sci, poisson, read = (np.array(hdus[n].data, dtype=float) for n in ("SCI", "VAR_POISSON", "VAR_RNOISE"))
+        return cls(path, sci, np.array(hdus["DQ"].data, dtype=np.uint32), poisson, read)
+
+    def write_cleaned(self, path: Path, cleaning: Cleaning) -> None:
+        """Write a ``_rate.fits``: background subtracted, read noise rescaled; both are kept so that it is reversible.
 
         Parameters
         ----------
         path : Path
             The ``_rate.fits``.
-        background : ndarray, shape (n_y, n_x) [DN/s]
-            What is subtracted; goes into extension BKG.
-        usable : ndarray of bool, shape (n_y, n_x)
-            Pixels the background was fitted to; goes into extension BKGMASK (1 = fitted).
-        slitlets : list of int
-            Slitlets that fall on this detector; go into extension SLITLETS.
-        noise_scale : float
-            VAR_RNOISE is multiplied by this.
-        cards : dict
-            Cards for the primary header.
+        cleaning : Cleaning
+            What is subtracted, and how the noise is rescaled.
         """
-        read_variance = self.var_rnoise * noise_scale
+        variance = self.var_rnoise * band_rows(cleaning.noise_factors, len(self.sci))
         with open_fits(self.path) as hdus:
-            for name in (BKG, BKGMASK, SLITLETS):  # of an image that was cleaned before
+            for name in (BKG, BKGMASK, BKGPARTS, BKGBANDS, SLITLETS):  # of an image that was cleaned before
                 while name in hdus:
                     del hdus[name]
-            hdus["SCI"].data = (self.sci - background).astype(np.float32)
-            hdus["DQ"].data = self.dq
-            hdus["VAR_RNOISE"].data = read_variance.astype(np.float32)
-            hdus["ERR"].data = np.sqrt(self.var_poisson + read_variance).astype(np.float32)
-            for key, card in cards.items():
+            hdus["SCI"].data = (self.sci - cleaning.background).astype(np.float32)
+            hdus["DQ"].data = np.where(cleaning.sky & Sky.MANUAL > 0, self.dq | np.uint32(DO_NOT_USE), self.dq)
+            hdus["VAR_RNOISE"].data = variance.astype(np.float32)
+            hdus["ERR"].data = np.sqrt(self.var_poisson + variance).astype(np.float32)
+            factors = {f"{FACTOR_KEY}{k + 1}": (float(f), NOISE_CARD) for k, f in enumerate(cleaning.noise_factors)}
+            for key, card in (cleaning.cards | factors).items():
                 hdus[0].header[key] = card
             hdus[0].header["FILENAME"] = path.name
-            bkg = fits.ImageHDU(background.astype(np.float32), name=BKG)
-            bkg.header["BUNIT"] = "DN/s"
-            hdus.append(bkg)
-            hdus.append(fits.ImageHDU(usable.astype(np.uint8), name=BKGMASK))
-            table = Table({"slitlet_id": np.array(slitlets, dtype=np.int32)})
-            hdus.append(fits.BinTableHDU(table, name=SLITLETS))
+            hdus.extend(_extensions(cleaning))
             write_fits(path, hdus)
+
+
+def _extensions(cleaning: Cleaning) -> list[fits.hdu.base.ExtensionHDU]:
+    """BKG, BKGMASK, BKGPARTS (when there is a component), BKGBANDS, SLITLETS."""
+    images = [fits.ImageHDU(cleaning.background.astype(np.float32), name=BKG)]
+    if cleaning.parts:
+        images.append(fits.ImageHDU(np.array(list(cleaning.parts.values()), dtype=np.float32), name=BKGPARTS))
+        for k, name in enumerate(cleaning.parts, start=1):
+            images[-1].header[f"PART{k}"] = (name, "component of the background")
+    for image in images:
+        image.header["BUNIT"] = "DN/s"
+    bands = fits.BinTableHDU(cleaning.bands, name=BKGBANDS)
+    for name in ("pedestal", "pedestal_err"):
+        bands.columns[name].unit = "DN/s"
+    slitlets = fits.BinTableHDU(Table({"slitlet_id": np.array(cleaning.slitlets, dtype=np.int32)}), name=SLITLETS)
+    return [*images, fits.ImageHDU(cleaning.sky, name=BKGMASK), bands, slitlets]

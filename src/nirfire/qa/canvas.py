@@ -27,6 +27,8 @@ COLOURS = {
 }
 BAD_COLOUR = "#c9c4bb"
 MASK_TINT = (0.95, 0.55, 0.1, 0.28)
+VEIL = (0.5, 0.5, 0.5, 0.4)
+DIVERGING = "RdBu_r"
 MAD_TO_SIGMA = 1.4826
 MARKED_WAVES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0, 2.25, 2.5, 2.75,
                 3.0, 3.25, 3.5, 3.75, 4.0, 4.25, 4.5, 4.75, 5.0, 5.25)  # fmt: skip
@@ -44,8 +46,8 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Figu
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
-def save_png(figure: Figure, path: Path) -> Path:
-    """Render with Agg and write a palette PNG atomically; returns `path`."""
+def save_png(figure: Figure, path: Path, cmap: str = "viridis") -> Path:
+    """Render with Agg and write a PNG with a palette for this colour map atomically; returns `path`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
@@ -53,25 +55,26 @@ def save_png(figure: Figure, path: Path) -> Path:
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     with atomic_path(path) as part, part.open("wb") as stream:
-        small = image.quantize(palette=_palette(), dither=Image.Dither.NONE)
+        small = image.quantize(palette=_palette(cmap), dither=Image.Dither.NONE)
         small.save(stream, format="PNG", compress_level=7)
     return path
 
 
 @functools.cache
-def _palette() -> Image.Image:
-    """256 colours: greys, viridis, greys under the mask's tint, and the line colours faded to white and to grey."""
+def _palette(cmap: str) -> Image.Image:
+    """256 colours: greys, a colour map, it or greys under what masks them, line colours faded to white and to grey."""
     import matplotlib
     from matplotlib.colors import to_rgb
     from PIL import Image
 
     white, grey = np.ones(3), np.linspace(0, 1, 104)[:, None] * np.ones(3)
-    viridis = matplotlib.colormaps["viridis"](np.linspace(0, 1, 56))[:, :3]
-    tint, alpha = np.array(MASK_TINT[:3]), MASK_TINT[3]
-    tinted = (1 - alpha) * grey[:: len(grey) // 26] + alpha * tint
+    colours = matplotlib.colormaps[cmap](np.linspace(0, 1, 56))[:, :3]
+    *tint, alpha = VEIL if cmap == DIVERGING else MASK_TINT
+    beneath = colours[::2] if cmap == DIVERGING else grey[:: len(grey) // 26]
+    tinted = (1 - alpha) * beneath + alpha * np.array(tint)
     lines = np.array([to_rgb(c) for c in (*COLOURS.values(), BAD_COLOUR)])
     faded = [f * lines + (1 - f) * white for f in (1.0, 0.8, 0.6, 0.4, 0.2)] + [0.6 * lines + 0.2, 0.5 * lines]
-    table = np.concatenate([grey, viridis, tinted, *faded])[:256]
+    table = np.concatenate([grey, colours, tinted, *faded])[:256]
     image = Image.new("P", (1, 1))
     image.putpalette(np.round(255 * table).astype(np.uint8).tobytes())
     return image

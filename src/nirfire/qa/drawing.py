@@ -142,11 +142,14 @@ def _problem(error: Exception) -> str:
 
 def _exposure(task: Task) -> list[Picture]:
     from nirfire.qa.exposure_figures import exposure_figure
+    from nirfire.qa.glow_figure import glow_figure
 
     assert task.exposure is not None
     rate = task.workspace.exposure(task.exposure, RATE)
     caption = "Raw count rate, what was subtracted, and what is left; below, medians before and after, and residuals."
-    return _attempt(task, f"exposure-{task.exposure}", caption, lambda png: exposure_figure(rate, png))
+    pictures = _attempt(task, f"exposure-{task.exposure}", caption, lambda png: exposure_figure(rate, png))
+    caption = "The sky smoothed, for shorts and glows: suggested masks by number, manual masks by letter."
+    return pictures + _attempt(task, f"exposure-{task.exposure}-glow", caption, lambda png: glow_figure(rate, png))
 
 
 def _source(task: Task) -> list[Picture]:

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from nirfire.simulate import response
+from nirfire.simulate import irs2, response
+from nirfire.simulate.flicker import N_OUTPUT, flicker_noise
 from nirfire.simulate.optics import DETECTORS
+from nirfire.stsci.exposure_files import PATTERNS, Readout
 
 Array = NDArray[np.float64]
 Map = NDArray[np.float32]
 
 N_PIX = 2048
-N_OUTPUT = 4
-GROUP_TIME = 10.73677  # s, NRSRAPID, full frame
-_STRIDE = 8  # pixels that share one sample of the 1/f noise
+GROUP_TIME = PATTERNS["NRSRAPID"].group_time  # s
 _PARTS = ("photons", "read", "flicker", "drift", "cosmic", "snowballs", "frame")
 
 
@@ -71,6 +71,7 @@ class Particles:
     Attributes
     ----------
     group, row, col : ndarray of int, shape (n,)
+        ``group`` counts the frames of all integrations.
     charge : ndarray, shape (n,) [DN]
     """
 
@@ -82,7 +83,7 @@ class Particles:
 
 @dataclass(frozen=True)
 class NoiseTruth:
-    """What was added to one ramp.
+    """What was added to one exposure.
 
     Attributes
     ----------
@@ -92,6 +93,7 @@ class NoiseTruth:
         Standard deviations, of one read; for the read noise the median over pixels.
     n_cosmic_rays : int
     snowballs : tuple of (group, row, col, radius)
+        Groups are counted from 0 through all integrations.
     """
 
     frame_amplitude: float
@@ -120,59 +122,17 @@ def generators(seed: int, visit: int, exposure: int, detector: str) -> dict[str,
     return {part: np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key)) for part, key in keys.items()}
 
 
-def _flicker_series(rng: np.random.Generator, n: int) -> Map:
-    """Noise of unit variance with a power spectrum proportional to 1/f."""
-    white = rng.standard_normal(n, dtype=np.float32)
-    spectrum = np.fft.rfft(white)
-    frequency = np.arange(spectrum.size, dtype=np.float32)
-    frequency[0] = 1.0
-    spectrum /= np.sqrt(frequency)
-    spectrum[0] = 0.0
-    series = np.fft.irfft(spectrum, n)
-    return (series / series.std()).astype(np.float32)
-
-
-def flicker_noise(rng: np.random.Generator, detector: str, rms: float, shared: float) -> Map:
-    """1/f noise of one read.
-
-    Parameters
-    ----------
-    rng : Generator
-    detector : str
-        NRS2 is read in the opposite sense along both axes.
-    rms : float [DN]
-    shared : float
-        Share of the variance common to the four outputs.
-
-    Returns
-    -------
-    ndarray, shape (2048, 2048) [DN]
-
-    Notes
-    -----
-    Neighbouring outputs are read in opposite directions along y. Eight successive pixels share a sample: above that
-    frequency the read noise dominates.
-    """
-    band = N_PIX // N_OUTPUT
-    n = N_PIX * band // _STRIDE
-    common = _flicker_series(rng, n)
-    bands = []
-    for k in range(N_OUTPUT):
-        series = np.sqrt(shared) * common + np.sqrt(1.0 - shared) * _flicker_series(rng, n)
-        samples = np.repeat(series.reshape(N_PIX, band // _STRIDE).T, _STRIDE, axis=0)
-        bands.append(samples[::-1] if k % 2 else samples)
-    image = np.concatenate(bands) * np.float32(rms)
-    return image[::-1, ::-1] if detector == "NRS2" else image
-
-
-def cosmic_rays(rng: np.random.Generator, n_groups: int, rate: float) -> tuple[Particles, int]:
+def cosmic_rays(
+    rng: np.random.Generator, n_frames: int, rate: float, frame_time: float = GROUP_TIME
+) -> tuple[Particles, int]:
     """Straight tracks through the detector from isotropic directions.
 
     Parameters
     ----------
     rng : Generator
-    n_groups : int
+    n_frames : int
     rate : float [1/s]
+    frame_time : float [s]
 
     Returns
     -------
@@ -185,7 +145,7 @@ def cosmic_rays(rng: np.random.Generator, n_groups: int, rate: float) -> tuple[P
     proportional to the path, 700 DN for a perpendicular one in the median, with a lognormal scatter of a factor e.
     Charge diffuses by a third of a pixel.
     """
-    n = int(rng.poisson(rate * GROUP_TIME * n_groups))
+    n = int(rng.poisson(rate * frame_time * n_frames))
     n_step = 12
     cosine = np.sqrt(rng.uniform(2e-3, 1.0, n))
     length = np.sqrt(1.0 - cosine**2) / cosine / 3.0
@@ -196,38 +156,39 @@ def cosmic_rays(rng: np.random.Generator, n_groups: int, rate: float) -> tuple[P
     blur = rng.normal(0.0, 0.35, (2, n_step, n))
     row = np.rint(start[0] + along * np.sin(angle) + blur[0]).astype(np.int64)
     col = np.rint(start[1] + along * np.cos(angle) + blur[1]).astype(np.int64)
-    group = np.broadcast_to(rng.integers(0, n_groups, n), row.shape)
+    frame = np.broadcast_to(rng.integers(0, n_frames, n), row.shape)
     deposit = np.broadcast_to(charge / n_step, row.shape)
-    return _inside(group, row, col, deposit), n
+    return _inside(frame, row, col, deposit), n
 
 
 def snowballs(
-    rng: np.random.Generator, n_groups: int, rate: float
+    rng: np.random.Generator, n_frames: int, rate: float, frame_time: float = GROUP_TIME
 ) -> tuple[Particles, tuple[tuple[int, int, int, float], ...]]:
     """Large round events: a saturated core of 2 to 10 pixels radius in a halo three times as wide.
 
     Parameters
     ----------
     rng : Generator
-    n_groups : int
+    n_frames : int
     rate : float [1/s]
+    frame_time : float [s]
 
     Returns
     -------
-    Particles, tuple of (group, row, col, radius)
+    Particles, tuple of (frame, row, col, radius)
     """
     events, parts = [], []
-    for _ in range(int(rng.poisson(rate * GROUP_TIME * n_groups))):
+    for _ in range(int(rng.poisson(rate * frame_time * n_frames))):
         row, col = rng.uniform(4, N_PIX - 4, 2)
         radius = float(2.0 * rng.uniform(0.04, 1.0) ** -0.5)
-        group = int(rng.integers(0, n_groups))
+        frame = int(rng.integers(0, n_frames))
         reach = int(3 * radius) + 2
         y, x = np.mgrid[int(row) - reach : int(row) + reach + 1, int(col) - reach : int(col) + reach + 1]
         distance = np.hypot(y - row, x - col)
         halo = 600.0 * np.exp(-((np.clip(distance - radius, 0.0, None) / radius) ** 2))
         charge = np.where(distance < radius, 80000.0, np.where(distance < 3 * radius, halo, 0.0))
-        parts.append(_inside(np.full(y.shape, group), y, x, charge))
-        events.append((group, round(float(row)), round(float(col)), radius))
+        parts.append(_inside(np.full(y.shape, frame), y, x, charge))
+        events.append((frame, round(float(row)), round(float(col)), radius))
     return _joined(parts), tuple(events)
 
 
@@ -256,49 +217,82 @@ def _drifts(rng: np.random.Generator, rms: float) -> Map:
 def make_ramp(
     rate: Array, detector: str, n_groups: int, rng: dict[str, np.random.Generator], noise: Noise | None = None
 ) -> tuple[NDArray[np.uint16], NoiseTruth]:
-    """Raw reads of one integration.
+    """Raw reads of one NRSRAPID integration, shape (n_groups, 2048, 2048); see :func:`make_exposure`."""
+    data, truth = make_exposure(rate, detector, Readout(n_groups), rng, noise)
+    return data[0], truth
+
+
+def make_exposure(
+    rate: Array, detector: str, readout: Readout, rng: dict[str, np.random.Generator], noise: Noise | None = None
+) -> tuple[NDArray[np.uint16], NoiseTruth]:
+    """Raw groups of one exposure.
 
     Parameters
     ----------
     rate : ndarray, shape (2048, 2048) [DN/s]
         Light only.
     detector : str
-    n_groups : int
+    readout : Readout
+        Groups, integrations and read pattern. Each integration begins with empty pixels.
     rng : dict
         From :func:`generators`.
     noise : Noise, optional
 
     Returns
     -------
-    data : ndarray of uint16, shape (n_groups, 2048, 2048) [DN]
+    data : ndarray of uint16, shape (n_integrations, n_groups, n_y, 2048) [DN]
+        n_y is 2048, and 3200 for IRS2.
     truth : NoiseTruth
     """
-    noise = noise or Noise()
+    noise, pattern = noise or Noise(), readout.pattern
     dead = (response.bad_pixels(detector) & 1024) != 0
     light = np.where(response.reference_pixels() | dead, 0.0, rate) + response.dark_rate(detector)
     gain = response.gain(detector)
-    expected = np.clip(light, 0.0, None) * gain * GROUP_TIME
+    expected = np.clip(light, 0.0, None) * gain * pattern.frame_time
     amplitude = max(0.0, noise.frame * (1.0 + 0.4 * float(rng["frame"].standard_normal())))
-    frame = (amplitude * response.picture_frame(detector) * GROUP_TIME).astype(np.float32)
-    rays, n_rays = cosmic_rays(rng["cosmic"], n_groups, noise.cosmic_rays)
-    balls, events = snowballs(rng["snowballs"], n_groups, noise.snowballs)
-    read = response.read_noise(detector) * np.float32(noise.read)
+    frame = (amplitude * response.picture_frame(detector) * pattern.frame_time).astype(np.float32)
+    n_frames = readout.n_groups * pattern.n_frames
+    n_all = readout.n_integrations * n_frames
+    rays, n_rays = cosmic_rays(rng["cosmic"], n_all, noise.cosmic_rays, pattern.frame_time)
+    balls, events = snowballs(rng["snowballs"], n_all, noise.snowballs, pattern.frame_time)
     bias, full = response.superbias(detector), 1.02 * response.saturation(detector)
-    signal = np.zeros((N_PIX, N_PIX), np.float32)
-    data = np.empty((n_groups, N_PIX, N_PIX), np.uint16)
-    for g in range(n_groups):
-        electrons = rng["photons"].poisson(expected) if noise.photons else expected
-        signal += (electrons / gain).astype(np.float32)
-        for hit in (rays, balls):
-            now = hit.group == g
-            np.add.at(signal, (hit.row[now], hit.col[now]), hit.charge[now].astype(np.float32))
-        value = response.apply_nonlinearity(signal + frame * (g + 1), detector) + bias
-        np.minimum(value, full, out=value)
+    shape = (irs2.N_RAW if pattern.irs2 else N_PIX, N_PIX)
+    data = np.empty((readout.n_integrations, readout.n_groups, *shape), np.uint16)
+    for i in range(readout.n_integrations):
+        signal = np.zeros((N_PIX, N_PIX), np.float32)
+        total = np.zeros(shape, np.uint32)
+        for f in range(n_frames):
+            electrons = rng["photons"].poisson(expected) if noise.photons else expected
+            signal += (electrons / gain).astype(np.float32)
+            for hit in (rays, balls):
+                now = hit.group == i * n_frames + f
+                np.add.at(signal, (hit.row[now], hit.col[now]), hit.charge[now].astype(np.float32))
+            value = response.apply_nonlinearity(signal + frame * (f + 1), detector) + bias
+            np.minimum(value, full, out=value)
+            total += _read(value, detector, rng, noise, irs2_format=pattern.irs2)
+            group, after = divmod(f + 1, pattern.n_frames)
+            if after == 0:
+                data[i, group - 1] = total // pattern.divisor
+                total[:] = 0
+    read = float(np.median(response.read_noise(detector) * np.float32(noise.read)))
+    events = tuple((index // pattern.n_frames, row, col, radius) for index, row, col, radius in events)
+    return data, NoiseTruth(amplitude, noise.flicker, noise.drift, read, n_rays, events)
+
+
+def _read(
+    value: Map, detector: str, rng: dict[str, np.random.Generator], noise: Noise, *, irs2_format: bool
+) -> NDArray[np.uint16]:
+    """One read of the analogue signal `value` [DN], with the noise of the electronics; `value` is used up."""
+    read = response.read_noise(detector) * np.float32(noise.read)
+    if irs2_format:
+        reference = irs2.raw_superbias(detector)[~irs2.is_light(detector)]
+        value = irs2.to_raw(value, detector, reference)
+        value += irs2.raw_noise(rng, detector, (noise.flicker, noise.shared, noise.drift))
+        read = irs2.to_raw(read, detector, np.median(read))
+    else:
         value += _drifts(rng["drift"], noise.drift)
         if noise.flicker > 0:
             value += flicker_noise(rng["flicker"], detector, noise.flicker, noise.shared)
-        if noise.read > 0:
-            value += read * rng["read"].standard_normal(value.shape, dtype=np.float32)
-        data[g] = np.clip(value + 0.5, 0, 65535).astype(np.uint16)
-    truth = NoiseTruth(amplitude, noise.flicker, noise.drift, float(np.median(read)), n_rays, events)
-    return data, truth
+    if noise.read > 0:
+        value += read * rng["read"].standard_normal(value.shape, dtype=np.float32)
+    return np.clip(value + 0.5, 0, 65535).astype(np.uint16)

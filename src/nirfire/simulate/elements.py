@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
-ORDER = -1  # spectral order of the gratings
+ORDER = -1  # spectral order in which the gratings are used
 _NORMALISATION = ("in_centre", "in_scale", "out_centre", "out_scale")
 
 
@@ -122,14 +122,15 @@ class Disperser:
             total = turn(angle, axis_name) @ total
         return total
 
-    def diffract(self, alpha: Array, beta: Array, wave: Array) -> tuple[Array, Array]:
+    def diffract(self, alpha: Array, beta: Array, wave: Array, order: int = ORDER) -> tuple[Array, Array]:
         """Direction cosines leaving the disperser, in its own frame.
 
-        Gratings: alpha' = -m d lambda - alpha in order m = -1, beta' = -beta. Prism: refraction at the front face,
-        reflection at the back face inclined by the prism angle, refraction at the front face (Snell).
+        Gratings: alpha' = -m d lambda - alpha in order m, beta' = -beta. Prism: refraction at the front face,
+        reflection at the back face inclined by the prism angle, refraction at the front face (Snell); `order` has no
+        meaning.
         """
         if self.grooves is not None:
-            return -self.grooves * ORDER * wave * 1e-6 - alpha, np.broadcast_to(-beta, (alpha + wave).shape)
+            return -self.grooves * order * wave * 1e-6 - alpha, np.broadcast_to(-beta, (alpha + wave).shape)
         assert self.glass is not None
         index = refraction_index(wave, self.glass)
         a, b = alpha / index, beta / index

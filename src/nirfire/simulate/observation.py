@@ -13,13 +13,13 @@ from nirfire.errors import DataError
 from nirfire.products.atomic import write_fits
 from nirfire.products.naming import UNCAL, ExposureName, visit_metafile
 from nirfire.simulate import truth
-from nirfire.simulate.detector import Noise, generators, make_ramp
+from nirfire.simulate.detector import Noise, generators, make_exposure
 from nirfire.simulate.metafile import DitherPoint, MetafileContent, virtual_id, write_metafile
 from nirfire.simulate.optics import DETECTORS, MODES, Optics, Pointing, load_optics
 from nirfire.simulate.paint import Placement, Setup, paint, place_source, source_sky
 from nirfire.simulate.scene import NOD_SHUTTERS, Scene, Slitlet, Source
 from nirfire.simulate.seds import power_law
-from nirfire.stsci.exposure_files import ExposureHeader, write_uncal
+from nirfire.stsci.exposure_files import PATTERNS, ExposureHeader, Readout, write_uncal
 
 PROGRAM, OBSERVATION = 9999, 1
 _DITHERS = ((0.0, 0.0), (0.25, 0.10), (-0.25, -0.10), (0.12, -0.2))  # pitch; moves of the sources between dithers
@@ -40,7 +40,12 @@ class Options:
     n_visits : int
         Repeats of it all, each with its own metafile and pointing error.
     n_groups : int
-        Reads of a ramp, 10.74 s each.
+        Groups of each ramp.
+    n_integrations : int
+        Ramps of an exposure.
+    pattern : str
+        Read pattern: NRSRAPID (10.74 s a group), NRS (four frames averaged), NRSIRS2RAPID or NRSIRS2. The references
+        for the last two are in the cache of `nirfire.simulate.irs2_cache`.
     detectors : tuple of str or None
         None: those on which light of a slitlet falls.
     noise : Noise
@@ -52,6 +57,8 @@ class Options:
     n_dithers: int = 1
     n_visits: int = 1
     n_groups: int = 6
+    n_integrations: int = 1
+    pattern: str = "NRSRAPID"
     detectors: tuple[str, ...] | None = None
     noise: Noise = field(default_factory=Noise)
     keep_rates: bool = False
@@ -118,10 +125,21 @@ class Observation:
                 key="options",
                 remedy=f"nods one of {tuple(NOD_SHUTTERS)}, at most {len(_DITHERS)} dithers, at least 2 groups",
             )
+        if o.pattern not in PATTERNS or o.n_integrations < 1:
+            raise DataError(
+                f"cannot simulate {o.n_integrations} integrations read as {o.pattern}",
+                key="options",
+                remedy=f"at least 1 integration, a pattern of {', '.join(PATTERNS)}",
+            )
 
     @cached_property
     def optics(self) -> Optics:
         return load_optics()
+
+    @property
+    def readout(self) -> Readout:
+        """How each exposure is read."""
+        return Readout(self.options.n_groups, self.options.n_integrations, PATTERNS[self.options.pattern])
 
     @cached_property
     def exposures(self) -> tuple[Exposure, ...]:
@@ -223,7 +241,7 @@ class Observation:
         setup = self.setup(exposure, detector)
         rate = paint(self.scene, self.optics, setup, self.places(exposure))
         rng = generators(self.seed, exposure.visit, exposure.number, detector)
-        data, noise = make_ramp(rate, detector, self.options.n_groups, rng, self.options.noise)
+        data, noise = make_exposure(rate, detector, self.readout, rng, self.options.noise)
         name = exposure.name(detector)
         path = folder / f"{name}{UNCAL}"
         write_uncal(path, data, self._header(exposure, setup))
@@ -252,7 +270,7 @@ class Observation:
             pointing=(p.ra_ref, p.dec_ref, p.roll_ref),
             aperture=(p.v2_ref, p.v3_ref, _V3I_YANG),
             gwa=self.optics.gwa(self.grating),
-            n_groups=self.options.n_groups,
+            readout=self.readout,
         )
 
 

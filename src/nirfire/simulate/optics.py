@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nirfire.errors import DataError
-from nirfire.simulate.elements import Array, Disperser, PolyMap, turn
+from nirfire.simulate.elements import ORDER, Array, Disperser, PolyMap, turn
 
 DETECTORS = ("NRS1", "NRS2")
 MODES: dict[tuple[str, str], tuple[float, float]] = {
@@ -157,6 +157,7 @@ class Optics:
         grating: str,
         detector: str,
         readings: tuple[float, float] | None = None,
+        order: int = ORDER,
     ) -> tuple[Array, Array]:
         """Pixel on which light of one wavelength from a point of the MSA plane falls.
 
@@ -170,6 +171,8 @@ class Optics:
             NRS1 or NRS2. Points that miss it have pixels outside 0..2047; nothing is NaN.
         readings : tuple of 2 floats, optional
             Tilt-sensor readings (GWA_XTIL, GWA_YTIL); default the zero readings.
+        order : int
+            Spectral order of a grating; the modes use -1.
 
         Returns
         -------
@@ -187,7 +190,7 @@ class Optics:
         norm = 1.0 / np.sqrt(1.0 + u**2 + v**2)
         alpha = (rotation[0, 0] * u + rotation[0, 1] * v + rotation[0, 2]) * norm
         beta = (rotation[1, 0] * u + rotation[1, 1] * v + rotation[1, 2]) * norm
-        a, b = disperser.diffract(alpha, beta, wave)
+        a, b = disperser.diffract(alpha, beta, wave, order)
         c = np.sqrt(np.clip(1.0 - a**2 - b**2, 1e-12, None))
         ax, ay, az = (rotation[0, k] * a + rotation[1, k] * b + rotation[2, k] * c for k in range(3))
         az = np.clip(az, 1e-3, None)

@@ -10,10 +10,69 @@ from numpy.typing import NDArray
 
 from nirfire.products.atomic import atomic_path
 
-FRAME_TIME = 10.73677  # s, NRSRAPID full frame
 _FIRST_MJD = 61041.0
 _DATE = "2026-01-01T00:00:00.000"
 _AXES = {"NRS1": (2, 1), "NRS2": (-2, -1)}  # FASTAXIS, SLOWAXIS
+
+
+@dataclass(frozen=True)
+class ReadPattern:
+    """How the full frame is read.
+
+    Attributes
+    ----------
+    name : str
+        READPATT.
+    frame_time : float [s]
+    n_frames : int
+        Frames that the spacecraft averages into a group.
+    divisor : int
+        What it divides their sum by (FRMDIVSR); stock ``group_scale`` makes up for a divisor other than `n_frames`.
+    irs2 : bool
+        Reference pixels are read between the others, and the reference output beside them.
+    """
+
+    name: str
+    frame_time: float
+    n_frames: int
+    divisor: int
+    irs2: bool
+
+    @property
+    def group_time(self) -> float:
+        """Time from group to group [s]."""
+        return self.n_frames * self.frame_time
+
+
+PATTERNS = {
+    p.name: p
+    for p in (
+        ReadPattern("NRSRAPID", 10.73677, 1, 1, irs2=False),
+        ReadPattern("NRS", 10.73677, 4, 4, irs2=False),
+        ReadPattern("NRSIRS2RAPID", 14.58889, 1, 1, irs2=True),
+        ReadPattern("NRSIRS2", 14.58889, 5, 8, irs2=True),
+    )
+}
+"""Read patterns of the full frame, by name."""
+IRS2_NORMAL, IRS2_REFERENCE, IRS2_OUTPUTS = 16, 4, 5
+"""IRS2: pixels read before a visit to the reference pixels (NRS_NORM), reference pixels then (NRS_REF), NOUTPUTS."""
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How an exposure is read.
+
+    Attributes
+    ----------
+    n_groups : int
+        Groups of each integration.
+    n_integrations : int
+    pattern : ReadPattern
+    """
+
+    n_groups: int
+    n_integrations: int = 1
+    pattern: ReadPattern = PATTERNS["NRSRAPID"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +95,7 @@ class ExposureHeader:
         V2_REF, V3_REF [arcsec], V3I_YANG [deg].
     gwa : tuple of 3 floats
         GWA_XTIL, GWA_YTIL and GWA_TILT (a temperature [K]).
-    n_groups : int
+    readout : Readout
     """
 
     program: int
@@ -53,7 +112,7 @@ class ExposureHeader:
     pointing: tuple[float, float, float]
     aperture: tuple[float, float, float]
     gwa: tuple[float, float, float]
-    n_groups: int
+    readout: Readout
 
 
 def write_uncal(path: Path, data: NDArray[np.uint16], header: ExposureHeader) -> None:
@@ -63,7 +122,8 @@ def write_uncal(path: Path, data: NDArray[np.uint16], header: ExposureHeader) ->
     ----------
     path : Path
         Its name becomes FILENAME.
-    data : ndarray of uint16, shape (n_groups, 2048, 2048) [DN]
+    data : ndarray of uint16, shape (n_integrations, n_groups, n_y, 2048) [DN]
+        n_y is 2048, and 3200 for IRS2.
     header : ExposureHeader
     """
     from stdatamodels.jwst.datamodels import Level1bModel
@@ -75,7 +135,7 @@ def write_uncal(path: Path, data: NDArray[np.uint16], header: ExposureHeader) ->
             super().on_save(init)
             self.meta.date, self.meta.filename, self.meta.model_type = _DATE, path.name, "Level1bModel"
 
-    with Reproducible(data=data[np.newaxis]) as model:
+    with Reproducible(data=data) as model:
         for key, value in _keywords(header).items():
             model[f"meta.{key}"] = value
         with atomic_path(path) as part:
@@ -121,32 +181,37 @@ def _instrument(h: ExposureHeader) -> dict[str, object]:
 
 
 def _exposure(h: ExposureHeader) -> dict[str, object]:
-    duration = h.n_groups * FRAME_TIME
+    r = h.readout
+    p = r.pattern
+    duration = r.n_integrations * r.n_groups * p.group_time
+    elapsed = duration + r.n_integrations * p.frame_time  # a reset frame before each integration
     start = _FIRST_MJD + 0.1 * h.visit + 0.01 * h.exposure
+    irs2 = {"nrs_normal": IRS2_NORMAL, "nrs_reference": IRS2_REFERENCE, "noutputs": IRS2_OUTPUTS} if p.irs2 else {}
     return {
         "exposure.type": "NRS_MSASPEC",
-        "exposure.readpatt": "NRSRAPID",
-        "exposure.nints": 1,
-        "exposure.ngroups": h.n_groups,
-        "exposure.nframes": 1,
+        "exposure.readpatt": p.name,
+        "exposure.nints": r.n_integrations,
+        "exposure.ngroups": r.n_groups,
+        "exposure.nframes": p.n_frames,
         "exposure.groupgap": 0,
-        "exposure.frame_divisor": 1,
+        "exposure.frame_divisor": p.divisor,
         "exposure.drop_frames1": 0,
         "exposure.nsamples": 1,
         "exposure.sample_time": 10.0,
         "exposure.nresets_at_start": 1,
         "exposure.nresets_between_ints": 1,
-        "exposure.frame_time": FRAME_TIME,
-        "exposure.group_time": FRAME_TIME,
-        "exposure.integration_time": duration,
+        "exposure.frame_time": p.frame_time,
+        "exposure.group_time": p.group_time,
+        "exposure.integration_time": r.n_groups * p.group_time,
         "exposure.exposure_time": duration,
         "exposure.effective_exposure_time": duration,
         "exposure.measurement_time": duration,
-        "exposure.duration": duration + FRAME_TIME,
+        "exposure.duration": elapsed,
         "exposure.start_time": start,
         "exposure.mid_time": start + 0.5 * duration / 86400.0,
         "exposure.end_time": start + duration / 86400.0,
         "exposure.zero_frame": False,
+        **{f"exposure.{name}": value for name, value in irs2.items()},
     }
 
 

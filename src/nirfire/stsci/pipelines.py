@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import tempfile
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +12,7 @@ from typing import Any
 from nirfire.errors import DataError, NoWork
 from nirfire.products.naming import CAL, RATE, S2D
 from nirfire.stsci.crds_check import crds_said_plainly
+from nirfire.stsci.step_check import check_steps
 
 SKIP_IN_SPEC2 = ("bkg_subtract", "barshadow", "resample_spec", "extract_1d")
 SKIP_IN_SPEC3 = ("extract_1d", "combine_1d")
@@ -38,25 +38,37 @@ def load_stock() -> ModuleType:
     return jwst.pipeline
 
 
-def run_detector1(uncal: Path, steps: Steps) -> Path:
+def run_detector1(uncal: Path, folder: Path, steps: Steps) -> Path:
     """Run the stock Detector1 pipeline.
 
     Parameters
     ----------
     uncal : Path
         The ``_uncal.fits``.
+    folder : Path
+        Where the products are left; empty.
     steps : dict of dict
         Step parameters, passed through.
 
     Returns
     -------
     Path
-        The rate file, in a new temporary folder that the caller empties.
+        The rate file: all integrations averaged.
+
+    Raises
+    ------
+    DataError
+        A step or parameter does not exist, or no ramp of the exposure can be fitted.
     """
-    folder = Path(tempfile.mkdtemp(prefix="nirfire-detector1-"))
+    pipeline = load_stock().Detector1Pipeline
+    check_steps(pipeline, "detector", steps)
     with crds_said_plainly(uncal):
-        load_stock().Detector1Pipeline.call(
-            str(uncal), output_dir=str(folder), save_results=True, steps=steps, configure_log=False
+        found = pipeline.call(str(uncal), output_dir=str(folder), save_results=True, steps=steps, configure_log=False)
+    if found is None:  # what stock ramp_fit gives when every group of every ramp is flagged
+        raise DataError(
+            "no ramp can be fitted: every group of every pixel is saturated or flagged",
+            file=uncal,
+            remedy="look at the exposure, and leave it out",
         )
     return _only(folder, f"*{RATE}", uncal)
 
@@ -93,6 +105,7 @@ def run_spec2(rate: Path, metafile: Path, folder: Path, product: str, steps: Ste
     from stdatamodels.jwst import datamodels
 
     merged = {name: {"skip": True} for name in SKIP_IN_SPEC2} | steps
+    check_steps(load_stock().Spec2Pipeline, "calibrate", merged)
     with datamodels.open(rate) as model:
         whole = Path(model.meta.instrument.msa_metadata_file).name
         model.meta.instrument.msa_metadata_file = str(metafile)
@@ -131,6 +144,7 @@ def run_spec3(cals: list[Path], folder: Path, product: str, steps: Steps) -> Pat
     """
     association = _association(folder, product, cals)
     merged = {name: {"skip": True} for name in SKIP_IN_SPEC3} | steps
+    check_steps(load_stock().Spec3Pipeline, "stack", merged)
     with crds_said_plainly(cals[0]):
         load_stock().Spec3Pipeline.call(
             str(association), output_dir=str(folder), save_results=True, steps=merged, configure_log=False

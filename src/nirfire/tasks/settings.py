@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from nirfire.stsci.stock_steps import STOCK
 
 StockSteps = dict[str, dict[str, Any]]
+
+
+def _steps_of(stage: str) -> AfterValidator:
+    """Refuse names that are no steps of the stock pipeline of a stage."""
+
+    def check(steps: StockSteps) -> StockSteps:
+        known = list(STOCK[stage])
+        for name in sorted(set(steps) - set(known)):
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"valid names: {', '.join(known)}"
+            raise ValueError(f"the stock pipeline has no step {name}; {hint}")
+        return steps
+
+    return AfterValidator(check)
+
+
+DetectorSteps = Annotated[StockSteps, _steps_of("detector")]
+CalibrateSteps = Annotated[StockSteps, _steps_of("calibrate")]
+StackSteps = Annotated[StockSteps, _steps_of("stack")]
+
+
+def merged_steps(ours: StockSteps, given: StockSteps) -> StockSteps:
+    """Parameters of stock steps; of each parameter, what is `given` wins over `ours`."""
+    return ours | {name: ours.get(name, {}) | mine for name, mine in given.items()}
 
 
 class Settings(BaseModel):
@@ -18,27 +45,50 @@ class Settings(BaseModel):
 class DetectorSettings(Settings):
     """Configuration of `detector`."""
 
-    expand_large_events: bool = Field(True, description="find snowballs in the jump step")
-    steps: StockSteps = Field(default_factory=dict, description="parameters passed through to the stock steps")
+    expand_large_events: bool = Field(True, description="find snowballs in the jump step and flag their halos")
+    clean_flicker_noise: bool = Field(
+        False, description="stock 1/f cleaning of each group: 12 s more, and `clean` alone leaves less correlated noise"
+    )
+    picture_frame: bool = Field(
+        False, description="stock picture-frame removal from each group: 5 s more; `clean` fits the frame anyway"
+    )
+    steps: DetectorSteps = Field(default_factory=dict, description="parameters passed through to the stock steps")
+
+    def all_steps(self) -> StockSteps:
+        """Parameters of the stock steps: those of the switches above, then those of `steps`, which win."""
+        ours: StockSteps = {
+            "jump": {"expand_large_events": self.expand_large_events},
+            "picture_frame": {"skip": not self.picture_frame},
+            "clean_flicker_noise": {"skip": not self.clean_flicker_noise, "mask_science_regions": True},
+        }
+        return merged_steps(ours, self.steps)
 
 
 class CleanSettings(Settings):
     """Configuration of `clean`."""
 
-    n_iter: int = Field(5, ge=1, description="passes over the background components")
+    mode: Literal["joint", "iterative"] = Field(
+        "joint", description="one robust solution for all components, or passes over them as published"
+    )
+    n_iter: int = Field(5, ge=1, description="passes over the background components; `joint` stops when it has settled")
     boxes: int = Field(8, ge=2, description="boxes per axis of the smooth surface")
     picture_frame: bool = Field(True, description="fit the CRDS picture-frame template")
     surface: bool = Field(True, description="fit a smooth surface")
-    columns: bool = Field(True, description="subtract column medians (1/f noise)")
-    rows: bool | None = Field(None, description="subtract row medians; by default for PRISM only")
+    columns: bool = Field(True, description="fit the noise of columns (1/f noise)")
+    rows: bool | None = Field(None, description="fit offsets of rows; by default for PRISM only")
     margin: int = Field(2, ge=0, description="rows masked above and below each trace")
+    second_orders: bool = Field(True, description="mask where gratings send light of higher orders")
+    zero_orders: bool = Field(True, description="mask where gratings send undispersed light")
+    noise: Literal["output", "whole", "off"] = Field(
+        "output", description="factor on the readout variance: one per detector output, one in all, or none"
+    )
 
 
 class CalibrateSettings(Settings):
     """Configuration of `calibrate`."""
 
     barshadow: bool = Field(False, description="apply the stock bar-shadow correction")
-    steps: StockSteps = Field(default_factory=dict, description="parameters passed through to the stock steps")
+    steps: CalibrateSteps = Field(default_factory=dict, description="parameters passed through to the stock steps")
 
 
 class NodsubSettings(Settings):
@@ -51,7 +101,7 @@ class StackSettings(Settings):
     """Configuration of `stack`."""
 
     outliers_from: int = Field(4, ge=2, description="exposures per detector from which outlier detection is on")
-    steps: StockSteps = Field(default_factory=dict, description="parameters passed through to the stock steps")
+    steps: StackSteps = Field(default_factory=dict, description="parameters passed through to the stock steps")
 
 
 class ExtractSettings(Settings):

@@ -11,7 +11,7 @@ from nirfire.products.atomic import atomic_path
 from nirfire.products.naming import S2D, ExposureName
 from nirfire.products.slitcal import SlitCal
 from nirfire.stsci.pipelines import run_spec3
-from nirfire.tasks.settings import StackSettings
+from nirfire.tasks.settings import StackSettings, merged_steps
 
 
 def stack(inputs: list[Path], s2d: Path, settings: StackSettings) -> None:
@@ -36,7 +36,7 @@ def stack(inputs: list[Path], s2d: Path, settings: StackSettings) -> None:
         raise NoWork("the source is in the open shutters of no exposure", key="SRCFLUX")
     detectors = {name.detector for name in map(ExposureName.from_path, mine) if name}
     few = len(mine) / len(detectors) < settings.outliers_from
-    steps = {"outlier_detection": {"skip": few}} | settings.steps
+    steps = merged_steps({"outlier_detection": {"skip": few}}, settings.steps)
     with tempfile.TemporaryDirectory(prefix="nirfire-stack-") as name:
         found = run_spec3(mine, Path(name), s2d.name.removesuffix(S2D), steps)
         with atomic_path(s2d) as part:
