@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -25,6 +26,8 @@ from nirfire.core.background import (
 
 LEAST_BAND = 100
 """A band with fewer usable pixels is left without picture frame and pedestal."""
+SETTLED = 1e-4
+"""Rejection ends when it changes the number of pixels by less than this share."""
 LEAST_SHARE = 0.1
 """Share of usable pixels that a box of the surface needs to have a value of its own."""
 
@@ -80,7 +83,7 @@ def fit_template(image: NDArray, template: NDArray, usable: NDArray, *, n_reject
         number = 0
         for _ in range(n_reject):
             found = _line(x, y, scale[k], level[k], low, high)
-            if found[2] < LEAST_BAND or found[2] == number:
+            if found[2] < LEAST_BAND or abs(found[2] - number) <= SETTLED * number:
                 break
             scale[k], level[k], number = found
             step = max(1, x.size // SAMPLE)
@@ -138,7 +141,7 @@ def smooth_surface(image: NDArray, usable: NDArray, *, boxes: int) -> NDArray:
     if not (shares >= LEAST_SHARE).any():
         return np.zeros(image.shape)
     surface = Background2D(
-        np.where(usable, image, 0.0),
+        image,
         size,
         mask=~usable,
         filter_size=(3, 3),
@@ -181,37 +184,46 @@ def fit_iterative(
     """
     if not usable.any():
         raise ValueError("no pixel is free of traces and defects")
-    bands = np.zeros((2, BANDS))
-
-    def frame(rest: NDArray, kept: NDArray) -> NDArray:
-        found = np.array(fit_template(rest, template, kept))  # type: ignore[arg-type]
-        bands[:] += found
-        return _frame(found, template)  # type: ignore[arg-type]
-
     wanted = {
-        "picture_frame": (options.picture_frame and template is not None, frame),
+        "picture_frame": (options.picture_frame and template is not None, _fit_frame(template)),
         "surface": (options.surface, lambda rest, kept: smooth_surface(rest, kept, boxes=options.boxes)),
         "columns": (options.columns, lambda rest, kept: line_medians(rest, kept, axis=0)[np.newaxis, :]),
         "rows": (options.rows, lambda rest, kept: line_medians(rest, kept, axis=1)[:, np.newaxis]),
     }
     steps = {name: step for name, (on, step) in wanted.items() if on}
-    parts = {name: np.zeros(image.shape) for name in steps}
+    found = {name: np.zeros(1) for name in steps}
     rest = np.array(image, dtype=float)
     changes = []
     for _ in range(options.n_iter):
-        before = rest.copy()
+        before = rest[::3, ::3].copy()
         for name, step in steps.items():
-            found = step(rest, clip_sky(rest, usable))
-            parts[name] += found
-            rest -= found
-        changes.append(float(np.std(rest - before)))
+            new = step(rest, clip_sky(rest, usable))
+            found[name] = found[name] + new
+            rest -= _frame(new, template) if name == "picture_frame" else new
+        changes.append(float(np.std(rest[::3, ::3] - before)))
+    bands = found["picture_frame"] if "picture_frame" in found else np.zeros((2, BANDS))
+    parts = {name: _frame(p, template) if name == "picture_frame" else p for name, p in found.items()}
     unknown = np.full(BANDS, np.nan)
     n_lines = image.shape[1] * options.columns + image.shape[0] * options.rows
-    n_effective = 2.0 * BANDS + options.boxes**2 + n_lines
-    return Background(parts, bands[0], unknown, bands[1], unknown, np.array(changes), n_effective)
+    return Background(
+        parts={name: np.broadcast_to(part, image.shape) for name, part in parts.items()},
+        scale=bands[0],
+        scale_err=unknown,
+        pedestal=bands[1],
+        pedestal_err=unknown,
+        changes=np.array(changes),
+        n_effective=2.0 * BANDS + options.boxes**2 + n_lines,
+    )
 
 
-def _frame(bands: NDArray, template: NDArray) -> NDArray:
+def _fit_frame(template: NDArray | None) -> Callable[[NDArray, NDArray], NDArray]:
+    return lambda rest, kept: np.array(fit_template(rest, template, kept))  # type: ignore[arg-type]
+
+
+def _frame(bands: NDArray, template: NDArray | None) -> NDArray:
     """The picture frame, scaled, and the pedestals; `bands` has shape (2, BANDS)."""
+    assert template is not None
     scale, level = (band_rows(values, len(template)) for values in bands)
-    return scale * template + level
+    image = scale * template
+    image += level
+    return image

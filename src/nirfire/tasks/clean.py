@@ -69,6 +69,7 @@ def clean(rateraw: Path, rate: Path, settings: CleanSettings, regions: str = "")
         log.warning("%s: CRDS has no picture-frame reference for this exposure; it is not fitted", rateraw.name)
     finite = np.nan_to_num(image.sci)
     found = FITS[settings.mode](finite, usable, image.var_rnoise, template, _options(settings, facts.grating))
+    log.info("background, rms change of each pass [DN/s]: %s", ", ".join(f"{c:.2g}" for c in found.changes))
     background = np.zeros(image.sci.shape) + found.total
     whole, factors = _noise(finite - background, image, usable, found.n_effective, settings)
     cleaning = Cleaning(
