@@ -17,7 +17,7 @@ def test_white_noise_is_one():
     _, image, keep = white()
     found = correlation(image, np.ones(SHAPE), keep)
     for value in (found.columns, found.rows, found.slow_y, found.slow_x):
-        assert value == pytest.approx(1.0, abs=0.07)
+        assert value == pytest.approx(1.0, abs=0.1)  # 512 columns tell it to 3 %
     assert abs(found.level) < 0.005
 
 

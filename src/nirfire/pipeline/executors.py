@@ -210,10 +210,11 @@ def _interrupts_held_back() -> Iterator[None]:
     """Requests to end have to wait; a process that is started meanwhile is spared Ctrl-C until it can ignore it.
 
     To block the signal in this thread is not enough: another thread may receive it, and Python handles it in the main
-    one all the same.
+    one all the same. A pool that is run by another thread (on the nodes of a cluster) cannot be interrupted in this way.
     """
     came: list[int] = []
-    handlers = {n: signal.signal(n, lambda number, _: came.append(number)) for n in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    handlers = {n: signal.signal(n, lambda number, _: came.append(number)) for n in numbers}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -70,7 +70,7 @@ class CleanSettings(Settings):
     mode: Literal["joint", "iterative"] = Field(
         "joint", description="one robust solution for all components, or passes over them as published"
     )
-    n_iter: int = Field(5, ge=1, description="passes over the background components; `joint` stops when it has settled")
+    n_iter: int = Field(5, ge=1, description="passes over the background components")
     boxes: int = Field(8, ge=2, description="boxes per axis of the smooth surface")
     picture_frame: bool = Field(True, description="fit the CRDS picture-frame template")
     surface: bool = Field(True, description="fit a smooth surface")
