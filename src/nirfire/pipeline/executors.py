@@ -210,7 +210,7 @@ def _interrupts_held_back() -> Iterator[None]:
     """Requests to end have to wait; a process that is started meanwhile is spared Ctrl-C until it can ignore it.
 
     To block the signal in this thread is not enough: another thread may receive it, and Python handles it in the main
-    one all the same. A pool that is run by another thread (on the nodes of a cluster) cannot be interrupted in this way.
+    one all the same. A pool run by another thread, as on the nodes of a cluster, is not interrupted in this way.
     """
     came: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
