@@ -134,7 +134,10 @@ def test_saturated_and_empty_exposures(fresh, masks, tmp_path):
     spoil(fresh, DQ=0, SCI=np.nan)
     with pytest.raises(DataError, match="bad 100%"):
         clean(fresh, tmp_path / f"a{RATE}", CleanSettings())
-    spoil(fresh, SCI=0.0, VAR_RNOISE=0.0)
+    spoil(fresh, SCI=0.0)
+    with pytest.raises(DataError, match="the sky has no noise"):
+        clean(fresh, tmp_path / f"a{RATE}", CleanSettings())
+    spoil(fresh, VAR_RNOISE=0.0)
     with pytest.raises(DataError, match="VAR_RNOISE"):
         clean(fresh, tmp_path / f"a{RATE}", CleanSettings())
     assert not list(tmp_path.glob(f"*{RATE}"))

@@ -184,7 +184,7 @@ def fit_joint(
             break
         kept, sigma = _clip(image - total, good, root)
     names = [n for n in ("picture_frame", "surface", "columns", "rows") if n in parts]
-    n_rows = _effective_rows(weight, state, sigma) if options.rows else 0.0
+    n_rows = _effective_rows(weight, state) if options.rows else 0.0
     return Background(
         parts={n: parts[n] for n in names},
         scale=solution.bands[0],
@@ -389,6 +389,6 @@ def _fit_rows(residual: Array, weight: Array, state: _State, sigma: float) -> tu
     return sigma * found, state._replace(rows=variance)
 
 
-def _effective_rows(weight: Array, state: _State, sigma: float) -> float:
+def _effective_rows(weight: Array, state: _State) -> float:
     norm = weight.sum(axis=1)
     return float(np.sum(norm / (norm + 1.0 / state.rows)))

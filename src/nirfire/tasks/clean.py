@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
-from nirfire.core.background import BANDS, Background, BackgroundOptions, Sky, block_means
+from nirfire.core.background import (
+    BANDS,
+    Background,
+    BackgroundOptions,
+    Sky,
+    block_means,
+    robust_width,
+    spread_sample,
+)
 from nirfire.core.iterative import fit_iterative
 from nirfire.core.joint import fit_joint
 from nirfire.core.sky import DO_NOT_USE, sky_bits
@@ -64,6 +72,8 @@ def clean(rateraw: Path, rate: Path, settings: CleanSettings, regions: str = "")
         raise DataError(_why_no_sky(sky), file=rateraw, remedy="look at DQ, the metafile and the masks")
     if not (image.var_rnoise[usable] > 0).any():
         raise DataError("no sky pixel has a readout variance", file=rateraw, key="VAR_RNOISE", remedy="redo detector")
+    if robust_width(spread_sample(image.sci, usable))[1] == 0:
+        raise DataError("the sky has no noise: its count rates are the same", file=rateraw, remedy="leave it out")
     template = picture_frame(rateraw) if settings.picture_frame else None
     if settings.picture_frame and template is None:
         log.warning("%s: CRDS has no picture-frame reference for this exposure; it is not fitted", rateraw.name)
