@@ -96,9 +96,9 @@ def test_sky_is_white_and_pulls_have_unit_width(demo_rate):
 def test_again_changes_nothing(fresh, masks, tmp_path):
     """Neither from the raw image nor from the cleaned one; a mask that is taken away leaves no trace."""
     first, second, third = (tmp_path / f"{k}{RATE}" for k in "abc")
-    clean(fresh, first, CleanSettings(n_iter=2))
-    clean(fresh, second, CleanSettings(n_iter=2), REGION)
-    clean(second, third, CleanSettings(n_iter=2))
+    clean(fresh, first, CleanSettings(n_iter=1))
+    clean(fresh, second, CleanSettings(n_iter=1), REGION)
+    clean(second, third, CleanSettings(n_iter=1))
     a, b, c = (planes(p) for p in (first, second, third))
     assert (b["BKGMASK"][300:340, 1500:1540] & Sky.MANUAL > 0).mean() > 0.9
     assert (b["DQ"][300:340, 1500:1540] & 1 == 1).all()
@@ -153,7 +153,7 @@ def test_no_slitlet_on_the_detector(fresh, masks, tmp_path):
     """It is cleaned all the same; its sources then find that it holds none of them."""
     masks.planned[:] = False
     masks.slitlets.clear()
-    clean(fresh, tmp_path / f"a{RATE}", CleanSettings(columns=False, surface=False))
+    clean(fresh, tmp_path / f"a{RATE}", CleanSettings(n_iter=1, columns=False, surface=False))
     with fits.open(tmp_path / f"a{RATE}") as hdus:
         assert len(hdus["SLITLETS"].data) == 0
         assert np.isfinite(hdus["BKG"].data).all()
