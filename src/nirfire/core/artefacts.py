@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
+from nirfire.core.background import MAD_TO_SIGMA, robust_width
+
 BLOCK = 8  # pixels
 LEAST = 16  # good pixels of a block that counts, of 64
 OUTLIER = 3.0  # pixels further from the median of their block, in units of its scatter, are left out
@@ -21,7 +23,6 @@ CEILING = 4.0  # what one block may contribute to a detection, in units of its e
 TRACE = 129  # columns: what is masked over fewer is no trace
 FOOT = 2.5  # a blob reaches down to this significance, ...
 FOOT_SHARE = 0.05  # ... or to this share of its peak, whichever is higher
-MAD_TO_SIGMA = 1.4826
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ def _exceeding(
         return
     error = 1 / np.sqrt(np.where(known, ivar, 1.0))
     mean = blocks.mean - np.median(blocks.mean[known])
-    limit = CEILING * max(1.0, _scatter((mean / error)[known])) * error
+    limit = CEILING * max(1.0, robust_width((mean / error)[known])[1]) * error
     tamed, level, unit = _significance(np.clip(mean, -limit, limit), ivar, width)
     whole = np.where(known, (smoothed_significance(mean, ivar, width) - level) / unit, 0.0)
     for sign in (1, -1):
@@ -273,13 +274,9 @@ def _significance(mean: NDArray, ivar: NDArray, width: float) -> tuple[NDArray[n
     raw, known = smoothed_significance(mean, ivar, width), ivar > 0
     if not known.any():
         return raw, 0.0, 1.0
-    level, unit = float(np.median(raw[known])), max(1.0, _scatter(raw[known]))
+    level, scatter = robust_width(raw[known])
+    unit = max(1.0, scatter)
     return np.where(known, (raw - level) / unit, 0.0), level, unit
-
-
-def _scatter(values: NDArray) -> float:
-    """Standard deviation from the median absolute deviation."""
-    return float(MAD_TO_SIGMA * np.median(np.abs(values - np.median(values))))
 
 
 def _describe(region: NDArray[np.bool_], blocks: Blocks, sign: int, seen: NDArray) -> Iterator[Artefact]:

@@ -298,8 +298,7 @@ class _Runner:
         paths = [e.path for e in self.prospect.inputs.exposures if str(e.name) in names]
         if not (stages and paths):
             return
-        calibrate = {"barshadow": {"skip": not plan.config.calibrate.barshadow}} | plan.config.calibrate.steps
-        steps = {"detector": plan.config.detector.all_steps(), "calibrate": calibrate}
+        steps = {"detector": plan.config.detector.all_steps(), "calibrate": plan.config.calibrate.all_steps()}
         report = prefetch_apart(paths, stages, self.progress.say, environment=environment, steps=steps)
         for problem in report.problems:
             self.progress.say(f"reference: {problem}")

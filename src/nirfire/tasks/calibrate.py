@@ -14,7 +14,7 @@ from nirfire.products.msa import Metafile
 from nirfire.products.naming import CAL
 from nirfire.products.rate import read_exposure_header, read_slitlets
 from nirfire.stsci.pipelines import run_spec2
-from nirfire.tasks.settings import CalibrateSettings, merged_steps
+from nirfire.tasks.settings import CalibrateSettings
 
 EXTENDED_UNIT, POINT_UNIT = "MJy/sr", "MJy"
 
@@ -48,7 +48,7 @@ def calibrate(rate: Path, cal: Path, source: int, settings: CalibrateSettings, c
     if here is not None and not metafile.slitlets_of(source, facts.metadata_id) & here:
         raise NoWork("its slitlet misses this detector")
     mine = metafile.for_source(source, facts.metadata_id, closed)
-    steps = merged_steps({"barshadow": {"skip": not settings.barshadow}}, settings.steps)
+    steps = settings.all_steps()
     with tempfile.TemporaryDirectory(prefix="nirfire-calibrate-") as name:
         folder = Path(name)
         own = folder / f"{facts.metafile.stem}_{source}.fits"

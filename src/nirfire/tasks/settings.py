@@ -90,6 +90,10 @@ class CalibrateSettings(Settings):
     barshadow: bool = Field(False, description="apply the stock bar-shadow correction")
     steps: CalibrateSteps = Field(default_factory=dict, description="parameters passed through to the stock steps")
 
+    def all_steps(self) -> StockSteps:
+        """Parameters of the stock steps: those of the switches above, then those of `steps`, which win."""
+        return merged_steps({"barshadow": {"skip": not self.barshadow}}, self.steps)
+
 
 class NodsubSettings(Settings):
     """Configuration of `nodsub`."""
