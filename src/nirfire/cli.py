@@ -237,6 +237,43 @@ def mask_suggest(target: Target, exposure: Maybe = None, workspace: Place = None
 
 
 @app.command()
+def sources(
+    metafile: Annotated[Path, typer.Argument(help="MSA metafile: jw..._msa.fits, also compressed.")],
+    metadata_id: Annotated[int | None, typer.Option("--id", help="Only this configuration (MSAMETID).")] = None,
+    repair: Annotated[Path | None, typer.Option(help="Write a copy in which known defects are mended.")] = None,
+    split: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="With --repair: slitlets of more shutters than this become one per shutter (long slits)."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the sources of an MSA metafile, and what is amiss with it; exit code 3 when it cannot be used as it is."""
+    from nirfire.commands.sources import show_sources
+
+    raise typer.Exit(show_sources(metafile, metadata_id, repair, split, as_json=as_json))
+
+
+@app.command()
+def pointing(
+    target: Target = Path(),
+    workspace: Place = None,
+    obs: Names = None,
+    source: Sources = None,
+    table: Annotated[Path | None, typer.Option(help="Positions that you have measured, instead of a fit.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Calibrate with these positions from now on.")] = False,
+    least: Annotated[float, typer.Option("--min-snr", min=5.0, help="S/N of the sources that are measured.")] = 30.0,
+    jobs: Jobs = None,
+) -> None:
+    """Measure where the telescope pointed in each visit, from its bright sources; --apply corrects all positions."""
+    from nirfire.commands.pointing import PointingOptions
+    from nirfire.commands.pointing import pointing as measure
+
+    measure(_aim(target, workspace, obs, (None, None), sources=source), PointingOptions(table, apply, least, jobs))
+
+
+@app.command()
 def redshift(
     spectra: Annotated[list[Path], typer.Argument(help="Spectra: files *_spec.fits.")],
     folder: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; by default beside each.")] = None,

@@ -41,6 +41,11 @@ class Lost:
     order: Order
     reason: str
 
+    @property
+    def id(self) -> tuple[str, str]:
+        """(stage, key) of the job."""
+        return self.order.stage, self.order.key
+
 
 class Executor(Protocol):
     """What runs orders."""

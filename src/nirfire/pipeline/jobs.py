@@ -35,6 +35,8 @@ class Task:
         Argument that takes a list of outputs, one for each gathered input.
     stock : bool
         The task runs the stock pipeline, so its version and the CRDS context belong to the fingerprint.
+    shares : bool
+        A worker shares work among successive jobs with the same first input.
     """
 
     stage: str
@@ -45,6 +47,7 @@ class Task:
     gather: str = ""
     paired: str = ""
     stock: bool = False
+    shares: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -158,6 +161,11 @@ class Outcome:
     log: str = ""
     memory: float = 0.0
     worker: str = ""
+
+    @property
+    def id(self) -> tuple[str, str]:
+        """(stage, key) of the job."""
+        return self.task, self.key
 
 
 def worst(outcomes: Iterable[Outcome]) -> int:

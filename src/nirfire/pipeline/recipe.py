@@ -21,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nirfire.pipeline.jobs import Job, Task
 from nirfire.pipeline.observation import Cutout, Exposure, Inputs
@@ -36,6 +37,7 @@ from nirfire.products.naming import (
     ExposureName,
     Workspace,
 )
+from nirfire.products.positions import Positions
 from nirfire.tasks.stuck import StuckList
 
 EXPOSURE, PAIR, GROUP, COMBINED = (
@@ -49,7 +51,11 @@ TASKS = {
     for t in (
         Task("detector", 1, "nirfire.tasks.detector:detector", "ramps to raw count rates", EXPOSURE, stock=True),
         Task("clean", 2, "nirfire.tasks.clean:clean", "background and noise of count rates", EXPOSURE, stock=True),
-        Task("calibrate", 1, "nirfire.tasks.calibrate:calibrate", "2D cutout, wavelength, flux", PAIR, stock=True),
+        Task(
+            *("calibrate", 2, "nirfire.tasks.calibrate:calibrate", "2D cutout, wavelength, flux", PAIR),
+            stock=True,
+            shares=True,
+        ),
         Task("adopt", 1, "nirfire.tasks.adopt:adopt", "cutouts that others calibrated", PAIR, stock=True),
         Task(
             *("nodsub", 1, "nirfire.tasks.nodsub:nodsub", "sky from the other nods", GROUP),
@@ -77,11 +83,20 @@ class Special:
         DS9 regions by exposure; their pixels are not used.
     config_groups : tuple of tuple of str
         Activities whose nods may pair.
+    positions : dict
+        Measured places of sources: exposure without detector -> source -> (x, y).
+    source_types : mapping of int to str
+        How single sources are calibrated.
+    tables : tuple of Path
+        Further files that the calibration of every source reads.
     """
 
     stuck: StuckList = field(default_factory=dict)
     masks: Mapping[str, str] = field(default_factory=dict)
     config_groups: tuple[tuple[str, ...], ...] = ()
+    positions: Positions = field(default_factory=dict)
+    source_types: Mapping[int, str] = field(default_factory=dict)
+    tables: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,21 +182,25 @@ def _clean(exposure: Exposure, workspace: Workspace, special: Special) -> Job:
 def _calibrate(exposure: Exposure, workspace: Workspace, special: Special, slits: dict[int, list[Slit]]) -> list[Job]:
     name, header = exposure.name, exposure.header
     rate = _made_or_given(exposure, RATE, workspace)
-    closed = special.stuck.get(name.root, {})
+    closed, places = special.stuck.get(name.root, {}), special.positions.get(name.both, {})
     group = _group(name, special.config_groups, header.sub_dither)
     jobs = []
     for source in exposure.sources:
         cal = workspace.slit(name, source, CAL)
         bkgsub = workspace.slit(name, source, BKGSUB)
         slits[source].append(Slit(name, cal, bkgsub, group, header.grating, header.filter))
-        facts = {"source": source, "closed": closed.get(source, ())}
+        facts: dict[str, Any] = {"source": source, "closed": closed.get(source, ())}
+        if source in places:
+            facts["position"] = places[source]
+        if source in special.source_types:
+            facts["source_type"] = special.source_types[source]
         jobs.append(
             Job(
                 TASKS["calibrate"],
                 key=f"{name} {source}",
-                arguments={"rate": rate, "cal": cal, **facts},
+                arguments={"rate": rate, "cal": cal, "references": workspace.references, **facts},
                 facts=facts,
-                inputs=(rate, header.metafile),
+                inputs=(rate, header.metafile, *special.tables),
                 outputs=(cal,),
                 source=source,
                 exposure=name.exposure,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from nirfire.pipeline.events import Events
 from nirfire.pipeline.executors import Executor, Lost
 from nirfire.pipeline.jobs import BAD, BLOCKED, DONE, FAILED, NO_WORK, SKIPPED, Job, Order, Outcome
 from nirfire.pipeline.plan import INCOMPLETE, Made, Plan
+from nirfire.pipeline.ready import Ready
 from nirfire.products.naming import Workspace, job_log
 from nirfire.products.provenance import Provenance
 
@@ -74,7 +74,7 @@ class Scheduler:
     _deaths: int = 0
     _waiting: dict[int, int] = field(default_factory=dict)
     _heirs: dict[int, list[int]] = field(default_factory=dict)
-    _ready: list[int] = field(default_factory=list)
+    _ready: Ready = field(init=False)
 
     def run(self) -> list[Outcome]:
         """Run to the end; jobs earlier in the recipe go first.
@@ -85,6 +85,7 @@ class Scheduler:
             In the order in which they ended.
         """
         self._link()
+        last = ""
         outcomes: list[Outcome] = []
         executor: Executor | None = None
         running: dict[tuple[str, str], int] = {}
@@ -92,7 +93,7 @@ class Scheduler:
         try:
             while self._ready or running:
                 while self._ready and (executor is None or len(running) < executor.slots):
-                    k = heapq.heappop(self._ready)
+                    k = self._ready.pop(last, [self._group(r) for r in running.values()])
                     decision = self._decide(k)
                     if isinstance(decision, Outcome):
                         outcomes.append(self._end(k, decision))
@@ -102,9 +103,13 @@ class Scheduler:
                     self.started(self.plan.jobs[k])
                     executor.start(decision)
                     running[decision.stage, decision.key] = k
+                    last = ""
                 if running:
                     assert executor is not None
-                    ended = self._take(executor.next(), running)
+                    found = executor.next()
+                    k = running.pop(found.id)
+                    last = self._group(k)
+                    ended = self._take(found, k)
                     outcomes += [ended] if ended else []
             finished = True
         finally:
@@ -120,13 +125,20 @@ class Scheduler:
             self._waiting[k] = len(before)
             for p in before:
                 self._heirs.setdefault(p, []).append(k)
-        self._ready = [k for k in chosen if self._waiting[k] == 0]  # sorted, hence a heap
+        self._ready = Ready(self._group)
+        for k in chosen:
+            if self._waiting[k] == 0:
+                self._ready.push(k)
 
-    def _take(self, ended: Outcome | Lost, running: dict[tuple[str, str], int]) -> Outcome | None:
+    def _group(self, k: int) -> str:
+        """What a job shares with others; empty if nothing."""
+        job = self.plan.jobs[k]
+        return str(job.inputs[0]) if job.task.shares else ""
+
+    def _take(self, ended: Outcome | Lost, k: int) -> Outcome | None:
         """Deal with an order that has ended; None when the job is tried again."""
         if isinstance(ended, Lost):
             order = ended.order
-            k = running.pop((order.stage, order.key))
             self.events.write("lost", task=order.stage, key=order.key, reason=ended.reason)
             self._deaths += 1
             if self._deaths >= DEATHS:
@@ -137,13 +149,12 @@ class Scheduler:
                 )
             if k not in self._lost:
                 self._lost.add(k)
-                heapq.heappush(self._ready, k)
+                self._ready.push(k)
                 return None
             fingerprint = order.provenance.fingerprint if order.provenance else ""
             reason = f"{ended.reason} (twice)"
             ended = Outcome(order.stage, order.key, FAILED, reason, fingerprint=fingerprint, log=str(order.log))
         else:
-            k = running.pop((ended.task, ended.key))
             self._deaths = 0
         return self._end(k, ended)
 
@@ -233,7 +244,7 @@ class Scheduler:
         for heir in self._heirs.pop(k, ()):
             self._waiting[heir] -= 1
             if self._waiting[heir] == 0:
-                heapq.heappush(self._ready, heir)
+                self._ready.push(heir)
         self.ended(outcome)
         return outcome
 

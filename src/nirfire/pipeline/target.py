@@ -19,6 +19,7 @@ from nirfire.pipeline.observations_file import (
 from nirfire.pipeline.recipe import Special
 from nirfire.products.atomic import write_text
 from nirfire.products.naming import Workspace
+from nirfire.products.positions import read_positions
 from nirfire.products.regions import join_masks, read_masks
 from nirfire.tasks.stuck import read_stuck
 
@@ -53,11 +54,19 @@ class Observation:
         return discover(select_files(self.spec), folder=self.folder, gratings=self.spec.gratings)
 
     def special(self) -> Special:
-        """Stuck shutters, masks and groups."""
+        """What people say of it: in files of the workspace, in the observations file, and of single sources."""
         stuck, drawn = read_stuck(self.workspace.stuck_list), read_masks(self.workspace.masks)
         listed = self.spec.masks if self.spec else {}
         masks = {name: join_masks((listed.get(name, ""), drawn.get(name, ""))) for name in listed | drawn}
-        return Special(stuck, masks, self.spec.config_groups if self.spec else ())
+        settings = self.resolved.configuration.calibrate
+        return Special(
+            stuck,
+            masks,
+            self.spec.config_groups if self.spec else (),
+            read_positions(self.workspace.positions) if self.workspace.positions.exists() else {},
+            settings.source_types,
+            () if settings.empirical_wavecorr is None else (settings.empirical_wavecorr,),
+        )
 
 
 def unused(special: Special, inputs: Inputs) -> list[str]:
@@ -70,6 +79,10 @@ def unused(special: Special, inputs: Inputs) -> list[str]:
     for root, listed in special.stuck.items():
         if missing := sorted(set(listed) - sources.get(root, set())):
             found.append(f"stuck shutters for source {', '.join(map(str, missing))}, which {root} does not have")
+    known = {source for listed in sources.values() for source in listed}
+    placed = {source for listed in special.positions.values() for source in listed}
+    for what, named in (("position", placed), ("type", set(special.source_types))):
+        found += [f"{what} of source {source}, which is not among the sources" for source in sorted(named - known)]
     return found
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +13,12 @@ from astropy.io import fits
 from astropy.table import Table
 
 from nirfire.errors import DataError
+from nirfire.products import msa_rows, msa_sky
 from nirfire.products.atomic import write_fits
 from nirfire.products.fitsfile import open_fits
+from nirfire.products.msa_rows import LARGEST_GAP, STELLARITY, SourceOptions, X, Y
+
+__all__ = ["LARGEST_GAP", "SHUTTERS", "SHUTTER_COLUMNS", "SOURCES", "Metafile", "SourceOptions"]
 
 SHUTTERS, SOURCES = "SHUTTER_INFO", "SOURCE_INFO"
 SHUTTER_COLUMNS = (
@@ -23,12 +30,14 @@ SHUTTER_COLUMNS = (
     "source_id",
     "background",
     "shutter_state",
-    "estimated_source_in_shutter_x",
-    "estimated_source_in_shutter_y",
+    X,
+    Y,
     "dither_point_index",
     "primary_source",
 )
-LARGEST_GAP = 3  # shutters; groups further apart than this are separate slits
+SAME_PLACE = 0.1  # arcsec; in flight catalogues duplicates are up to 0.095 apart, real pairs at least 0.158
+UNKNOWN_STELLARITY = -1.0  # written where the catalogue has none; the stock pipeline takes a point (jwst issue 4623)
+ANEW = "fetch the metafile anew"
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Metafile:
     path : Path
         Where it was read from.
     shutters : Table
-        SHUTTER_INFO, one row per open shutter and dither point.
+        SHUTTER_INFO, one row per open shutter and dither point; per source, where sources share a shutter.
     sources : Table
         SOURCE_INFO, one row per source.
     """
@@ -68,50 +77,101 @@ class Metafile:
         with open_fits(path) as hdus:
             for name in (SHUTTERS, SOURCES):
                 if name not in hdus:
-                    raise DataError(f"table {name} is missing", file=path, key=name, remedy="fetch the metafile anew")
+                    raise DataError(f"table {name} is missing", file=path, key=name, remedy=ANEW)
             shutters, sources = (_table(hdus[name]) for name in (SHUTTERS, SOURCES))
-        missing = set(SHUTTER_COLUMNS) - set(shutters.colnames)
-        if missing:
-            raise DataError(
-                f"columns missing: {', '.join(sorted(missing))}",
-                file=path,
-                key=SHUTTERS,
-                remedy="fetch the metafile anew",
-            )
-        return cls(path=path, shutters=shutters, sources=sources)
+        for name, table, columns in ((SHUTTERS, shutters, SHUTTER_COLUMNS), (SOURCES, sources, ("source_id",))):
+            missing = set(columns) - set(table.colnames)
+            if missing:
+                raise DataError(f"columns missing: {', '.join(sorted(missing))}", file=path, key=name, remedy=ANEW)
+        return cls(path=path, shutters=shutters, sources=_with_optional(sources))
+
+    @property
+    def metadata_ids(self) -> list[int]:
+        """Numbers of its configurations (MSAMETID), in increasing order."""
+        return [int(k) for k in np.unique(self.shutters["msa_metadata_id"])]
 
     def configuration(self, metadata_id: int) -> Table:
-        """Rows of one MSA configuration.
+        """Open shutters of one MSA configuration, and fixed slits; without rows marked CLOSED.
 
         Raises
         ------
         DataError
             The metafile does not hold this configuration.
         """
-        chosen = self.shutters["msa_metadata_id"] == metadata_id
+        rows = self.rows(metadata_id)
+        return Table(rows[~msa_rows.is_closed(rows)])
+
+    def open_rows(self, metadata_id: int) -> np.ndarray:
+        """As `configuration`, without fixed slits, as a structured array that must not be written to."""
+        if metadata_id not in self._opened:
+            rows = self.rows(metadata_id)
+            rows = rows[~(msa_rows.is_fixed_slit(rows) | msa_rows.is_closed(rows))]
+            rows.flags.writeable = False
+            self._opened[metadata_id] = rows
+        return self._opened[metadata_id]
+
+    def rows(self, metadata_id: int) -> np.ndarray:
+        """Rows of one MSA configuration as the file has them, as a structured array.
+
+        Raises
+        ------
+        DataError
+            The metafile does not hold this configuration.
+        """
+        chosen = self._array["msa_metadata_id"] == metadata_id
         if not chosen.any():
-            known = sorted({int(i) for i in self.shutters["msa_metadata_id"]})
             raise DataError(
-                f"the metafile has no MSAMETID {metadata_id} (it has {known})",
+                f"the metafile has no MSAMETID {metadata_id} (it has {self.metadata_ids})",
                 file=self.path,
                 key="MSAMETID",
                 remedy="use the metafile that belongs to the exposure, or correct MSAMETID in the exposure",
             )
-        return self.shutters[chosen]
+        return self._array[chosen]
+
+    @cached_property
+    def _opened(self) -> dict[int, np.ndarray]:
+        return {}
+
+    @cached_property
+    def _array(self) -> np.ndarray:
+        return self.shutters.as_array()
 
     def source_ids(self, metadata_id: int) -> list[int]:
-        """Every source in a slitlet of this configuration, primary or not, in increasing order."""
-        ids = self.configuration(metadata_id)["source_id"]
-        return sorted({int(i) for i in ids if i > 0})
+        """Every source in a slitlet of this configuration, primary or not, in increasing order; without duplicates.
+
+        Numbers below 1 are no sources: 0 is background, and a negative one stands for a blank piece of sky that was
+        planned as if there were a source (a virtual source).
+        """
+        ids = np.unique(self.open_rows(metadata_id)["source_id"])
+        return [int(i) for i in ids if i > 0 and int(i) not in self.duplicates]
+
+    @cached_property
+    def duplicates(self) -> dict[int, int]:
+        """Sources that stand twice in the catalogue: the number that is dropped, and the lower one that is kept.
+
+        Two numbers are one source when they share a slitlet of any configuration and are less than `SAME_PLACE` apart.
+        """
+        rows = self._array[self._array["source_id"] > 0]
+        keys = np.column_stack([rows[name] for name in ("msa_metadata_id", "slitlet_id", "source_id")])
+        keys = np.unique(keys.reshape(-1, 3).astype(int), axis=0)
+        _, counts = np.unique(keys[:, :2], axis=0, return_counts=True)
+        pairs = set()
+        for ids in np.split(keys[:, 2], np.cumsum(counts)[:-1]):
+            pairs |= {(int(a), int(b)) for a, b in combinations(ids, 2)}
+        same: dict[int, int] = {}
+        for low, high in sorted(pairs):
+            if {low, high} <= self.sky.keys() and msa_sky.separation(self.sky[low], self.sky[high]) < SAME_PLACE:
+                same.setdefault(high, same.get(low, low))
+        return same
 
     def primaries(self, metadata_id: int) -> set[int]:
         """Sources that are the primary of their slitlet."""
-        rows = self.configuration(metadata_id)
-        return {int(r["source_id"]) for r in rows if r["primary_source"] == "Y" and r["source_id"] > 0}
+        rows = self.open_rows(metadata_id)
+        return {int(i) for i in rows["source_id"][(rows["primary_source"] == "Y") & (rows["source_id"] > 0)]}
 
     def slitlets_of(self, source: int, metadata_id: int) -> set[int]:
         """Slitlets of a configuration that hold a source."""
-        rows = self.configuration(metadata_id)
+        rows = self.open_rows(metadata_id)
         return {int(s) for s in rows["slitlet_id"][rows["source_id"] == source]}
 
     def name(self, source: int) -> str:
@@ -119,8 +179,15 @@ class Metafile:
         match = self.sources["source_id"] == source
         return str(self.sources["source_name"][match][0]).strip() if match.any() else str(source)
 
-    def for_source(self, source: int, metadata_id: int, closed: tuple[int, ...] = ()) -> Metafile:
-        """The metafile in which `source` alone is primary, as a point source.
+    @cached_property
+    def sky(self) -> Mapping[int, tuple[float, float]]:
+        """RA, Dec [deg] of the sources whose coordinates the catalogue has; where it has two, the first."""
+        columns = (self.sources[name] for name in ("source_id", "ra", "dec"))
+        rows = reversed(list(zip(*(c.tolist() for c in columns), strict=True)))
+        return {int(k): (ra, dec) for k, ra, dec in rows if np.isfinite(ra) and np.isfinite(dec)}
+
+    def for_source(self, source: int, metadata_id: int, options: SourceOptions | None = None) -> Metafile:
+        """The metafile in which `source` alone is primary.
 
         Parameters
         ----------
@@ -128,53 +195,46 @@ class Metafile:
             Source to keep.
         metadata_id : int
             MSA configuration (MSAMETID).
-        closed : tuple of int
-            Ordinals (1 = lowest ``shutter_column`` of the slitlet) of shutters that are stuck closed: their rows
-            are dropped, since the stock pipeline ignores ``shutter_state``.
+        options : SourceOptions
+            What is to differ from the plan. By default the source is a point in the slit as it was planned.
 
         Raises
         ------
         DataError
-            The source is in no slitlet of the configuration, or in more than one, or no open shutter is left.
+            The source is in no slitlet of the configuration, or in two shutters at one dither point; no open shutter is
+            left; a measured position is given where none was planned; or its sky position is not known and cannot be
+            had from the other sources.
 
         Notes
         -----
-        Stellarity is set to 1, so the stock pipeline treats the source as a point: one calibration for all.
-        Groups of shutters further than `LARGEST_GAP` from the source are not part of its slit and are dropped.
+        One slit, of all shutters that are one for this source (`msa_rows.slit_of`); at each dither point the shutter in
+        which the source lies is primary, and all others are background. At dither points at which it lies in none, all
+        are. SOURCE_INFO has the row of this source, with a sky position from the other sources (`msa_sky.sky_of`) where
+        the catalogue has none: the stock pipeline would set RA = Dec = 0.
         """
-        rows = self.configuration(metadata_id)
-        slitlets = self.slitlets_of(source, metadata_id)
-        if len(slitlets) != 1:
-            raise DataError(
-                f"source {source} is in {len(slitlets)} slitlets of configuration {metadata_id}, expected one",
-                file=self.path,
-                key="slitlet_id",
-                remedy="correct the metafile",
+        options = options or SourceOptions()
+        rows = self._slit_of(source, metadata_id)
+        rows = msa_rows.with_one_source(rows, source)
+        self._check_places(rows, source)
+        try:
+            rows = msa_rows.moved(rows, source, options.position)
+        except KeyError as error:
+            message = (
+                f"source {source} has a measured position at dither point {error}, but is planned in no shutter there"
             )
-        rows = rows[rows["slitlet_id"] == slitlets.pop()].copy()
-        rows = _attached(rows, source)
-        columns = np.unique(rows["shutter_column"])
-        dropped = [columns[k - 1] for k in closed if 1 <= k <= len(columns)]
-        rows = rows[~np.isin(rows["shutter_column"], dropped)]
+            raise DataError(message, file=self.path, key="position", remedy="leave this dither point out") from None
+        rows = msa_rows.without(rows, options.closed)
         if len(rows) == 0:
             raise DataError(f"all shutters of source {source} are stuck closed", file=self.path, key="shutter_column")
-        mine = (rows["source_id"] == source) & (rows["estimated_source_in_shutter_x"] > 0)
-        rows["primary_source"] = np.where(mine, "Y", "N")
-        rows["background"] = np.where(mine, "N", "Y")
-        rows["source_id"] = np.where(mine, source, 0)
-        rows = _one_row_per_shutter(rows)
-        mine = rows["source_id"] == source
-        for axis in ("x", "y"):
-            column = rows[f"estimated_source_in_shutter_{axis}"]
-            rows[f"estimated_source_in_shutter_{axis}"] = np.where(mine, column, np.nan)
-        sources = self.sources[self.sources["source_id"] == source].copy()
-        sources["stellarity"] = 1.0
-        return Metafile(path=self.path, shutters=rows, sources=sources)
+        if options.length:
+            rows = msa_rows.shortened(rows, source, options.length)
+        rows = msa_rows.padded(rows, options.pad)
+        return Metafile(self.path, Table(rows), self._catalogue_row(source, metadata_id, options.source_type))
 
     def n_shutters(self) -> int:
         """Number of different shutters in the table."""
         keys = ("shutter_quadrant", "shutter_row", "shutter_column")
-        return len({tuple(int(r[k]) for k in keys) for r in self.shutters})
+        return len(np.unique(np.column_stack([self.shutters[k] for k in keys]), axis=0))
 
     def write(self, path: Path) -> None:
         """Write with the original's other extensions."""
@@ -182,6 +242,77 @@ class Metafile:
             for name, rows in ((SHUTTERS, self.shutters), (SOURCES, self.sources)):
                 hdus[name] = fits.BinTableHDU(rows, name=name)
             write_fits(path, hdus)
+
+    def _slit_of(self, source: int, metadata_id: int) -> np.ndarray:
+        rows = self.open_rows(metadata_id)
+        if not (rows["source_id"] == source).any():
+            raise DataError(
+                f"source {source} is in no open slitlet of configuration {metadata_id}",
+                file=self.path,
+                key="source_id",
+                remedy="choose one of those that `nirfire sources` lists",
+            )
+        return msa_rows.slit_of(rows, source)
+
+    def _check_places(self, rows: np.ndarray, source: int) -> None:
+        points, counts = np.unique(rows["dither_point_index"][msa_rows.is_own(rows, source)], return_counts=True)
+        if (counts > 1).any():
+            raise DataError(
+                f"source {source} is in {counts.max()} shutters at dither point {points[np.argmax(counts)]}",
+                file=self.path,
+                key="source_id",
+                remedy="delete the rows that are wrong from SHUTTER_INFO",
+            )
+
+    def _catalogue_row(self, source: int, metadata_id: int, source_type: str) -> Table:
+        """SOURCE_INFO of one source."""
+        chosen = self.sources[self.sources["source_id"] == source][:1].copy()
+        if source not in self.sky:
+            where = msa_sky.sky_of(self.open_rows(metadata_id), source, self.sky)
+            if where is None:
+                raise DataError(
+                    f"SOURCE_INFO has no coordinates for source {source}, and too few other sources to derive them",
+                    file=self.path,
+                    key="source_id",
+                    remedy="add a row for it to SOURCE_INFO",
+                )
+            chosen = catalogue_row(self.sources, source, where) if len(chosen) == 0 else chosen
+            chosen["ra"], chosen["dec"] = where
+        if source_type in STELLARITY:
+            chosen["stellarity"] = STELLARITY[source_type]
+        return chosen
+
+
+def catalogue_row(sources: Table, source: int, where: tuple[float, float], alias: str = "") -> Table:
+    """A row of SOURCE_INFO for a source that is not in it.
+
+    Parameters
+    ----------
+    sources : Table
+        SOURCE_INFO.
+    source : int
+    where : (float, float)
+        RA, Dec [deg].
+    alias : str
+        By default its number.
+    """
+    row = Table(sources[:0], copy=True)
+    program = int(sources["program"][0]) if "program" in sources.colnames and len(sources) else 0
+    values = {
+        "program": program,
+        "source_id": source,
+        "source_name": f"{program}_{source}",
+        "alias": alias or str(source),
+        "ra": where[0],
+        "dec": where[1],
+        "preimage_id": "None",
+        "stellarity": UNKNOWN_STELLARITY,
+    }
+    for name in ("source_name", "alias", "preimage_id"):
+        if name in row.colnames:
+            row[name] = row[name].astype(f"U{max(row[name].dtype.itemsize // 4, len(str(values[name])))}")
+    row.add_row([values.get(name, row[name].dtype.type()) for name in row.colnames])
+    return row
 
 
 def _table(hdu: fits.BinTableHDU) -> Table:
@@ -191,18 +322,11 @@ def _table(hdu: fits.BinTableHDU) -> Table:
     return table
 
 
-def _one_row_per_shutter(rows: Table) -> Table:
-    """Where several sources share a shutter, keep one row per shutter and dither point, the primary's first."""
-    order = np.argsort(rows["primary_source"] != "Y", kind="stable")
-    keys = np.column_stack([rows["shutter_column"], rows["dither_point_index"]])[order]
-    _, first = np.unique(keys, axis=0, return_index=True)
-    return rows[np.sort(order[first])]
-
-
-def _attached(rows: Table, source: int) -> Table:
-    """Drop the shutters that a gap larger than `LARGEST_GAP` parts from the source's own."""
-    columns = np.unique(rows["shutter_column"])
-    groups = np.split(columns, np.flatnonzero(np.diff(columns) > LARGEST_GAP) + 1)
-    own = set(rows["shutter_column"][rows["source_id"] == source])
-    kept = np.concatenate([g for g in groups if own & set(g)])
-    return rows[np.isin(rows["shutter_column"], kept)]
+def _with_optional(sources: Table) -> Table:
+    """Add the columns that are asked for and a catalogue may lack."""
+    numbers = sources["source_id"].astype(str)
+    defaults = {"source_name": numbers, "alias": numbers, "ra": np.nan, "dec": np.nan, "stellarity": UNKNOWN_STELLARITY}
+    for name, value in defaults.items():
+        if name not in sources.colnames:
+            sources[name] = np.broadcast_to(value, len(sources)).copy()
+    return sources

@@ -7,6 +7,7 @@ A workspace looks like this::
       sources/<source>/  <exposure>_<source>_cal.fits _cal_bkgsub.fits,
                          <observation>_<grating>_<filter>_<source>_s2d.fits _spec.fits _zfit.fits
       catalogue/  <observation>_summary.ecsv ...
+      positions.ecsv (places of the sources in their shutters, instead of the planned ones)
       masks/  <exposure>.reg (drawn by hand), <exposure>_suggested.reg
       logs/<stage>/  report/  events/<run>.jsonl  ledger.sqlite  nirfire.json (where its exposures come from)
 
@@ -30,6 +31,8 @@ TRUTH, METRICS, PAGE = "truth", "metrics.json", "index.html"
 LEDGER, EVENTS, LOCK, ORIGIN = "ledger.sqlite", "events", "nirfire.lock", "nirfire.json"
 STUCK_LIST = "stuck_closed_shutters.toml"
 REGIONS, SUGGESTED = ".reg", "_suggested.reg"  # DS9 regions: a mask, and what it might be made from
+POSITIONS = "positions.ecsv"
+ASSOCIATION, SPEC2_PARAMETERS = "_asn.json", "_spec2.asdf"  # of a stock run by hand
 MANIFEST, DOWNLOAD_LOCK = "manifest.ecsv", ".download.lock"  # of a folder of downloads
 METAFILE_PATTERN = re.compile(r"jw\d{11}_\d+_msa\.fits")
 
@@ -71,6 +74,16 @@ class ExposureName:
         return "_".join(self.exposure.split("_")[:2])
 
     @property
+    def visit(self) -> str:
+        """Visit, ``jwPPPPPOOOVVV``."""
+        return self.exposure.split("_")[0]
+
+    @property
+    def both(self) -> str:
+        """The exposure without its detector, ``jwPPPPPOOOVVV_GGSAA_EEEEE``."""
+        return self.exposure.rsplit("_", 1)[0]
+
+    @property
     def nod(self) -> int:
         """The exposure number within its activity."""
         return int(self.exposure.split("_")[2])
@@ -82,6 +95,11 @@ class ExposureName:
 
     def __str__(self) -> str:
         return self.exposure
+
+
+def calibration_inputs(cal: Path) -> Path:
+    """Folder beside a ``_cal.fits`` for what its stock run was given."""
+    return cal.parent / "spec2" / cal.name.removesuffix(CAL)
 
 
 @dataclass(frozen=True)
@@ -108,6 +126,11 @@ class Workspace:
         return self.folder / SOURCES
 
     @property
+    def references(self) -> Path:
+        """Override references that are made for this observation."""
+        return self.folder / "references"
+
+    @property
     def catalogue(self) -> Path:
         return self.folder / "catalogue"
 
@@ -122,6 +145,15 @@ class Workspace:
     @property
     def stuck_list(self) -> Path:
         return self.folder / STUCK_LIST
+
+    @property
+    def positions(self) -> Path:
+        """Table of the places of sources in their shutters; absent when they are as planned."""
+        return self.folder / POSITIONS
+
+    def pointing_figure(self, visit: str) -> Path:
+        """Path of the figure of a visit's measured pointing."""
+        return self.report / f"pointing_{visit}.png"
 
     @property
     def masks(self) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
+from nirfire.core.wavecal import OVERLAP_FLAG
 from nirfire.errors import DataError
 from nirfire.products.atomic import write_fits
 from nirfire.products.fitsfile import open_fits
@@ -30,7 +31,9 @@ ARRAYS = {
     "pathloss_point": "PATHLOSS_PS",
     "pathloss_uniform": "PATHLOSS_UN",
 }
-UNIT = "MJy"
+UNIT, BRIGHTNESS = "MJy", "MJy/sr"
+POWERS = {"SCI": 1, "ERR": 1, "VAR_POISSON": 2, "VAR_RNOISE": 2, "VAR_FLAT": 2}
+CONVERSIONS = ("PHOTMJSR", "PHOTUJA2")
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,49 @@ class SlitCal:
                 hdus[0].header[key] = card
             hdus[0].header["FILENAME"] = path.name
             write_fits(path, hdus)
+
+
+def in_megajansky(hdus: fits.HDUList, *, file: Path) -> None:
+    """Bring a stock ``_cal.fits`` of one slit to flux density per pixel; one that is there already stays as it is.
+
+    Parameters
+    ----------
+    hdus : HDUList
+        Changed in place.
+    file : Path
+        For messages.
+
+    Raises
+    ------
+    DataError
+        The unit is another one, or the solid angle of a pixel is not known.
+
+    Notes
+    -----
+    The stock pipeline gives slits whose source it takes for extended, and those without a source, in MJy/sr: their
+    conversion factor is that of point sources divided by the solid angle PIXAR_SR. Multiplied by it again, both kinds
+    are on one scale, whatever the factor.
+    """
+    header = hdus["SCI"].header
+    unit = header.get("BUNIT")
+    if unit == UNIT:
+        return
+    if unit != BRIGHTNESS:
+        raise DataError(f"unit is {unit!r}, expected MJy or MJy/sr", file=file, key="BUNIT")
+    area = header.get("PIXAR_SR")
+    if area is None:
+        raise DataError("the solid angle of a pixel is not known", file=file, key="PIXAR_SR")
+    for name, power in POWERS.items():
+        hdus[name].data = (hdus[name].data.astype(float) * area**power).astype(np.float32)
+        hdus[name].header["BUNIT"] = UNIT if power == 1 else f"{UNIT}2"
+    for key in CONVERSIONS:
+        if key in header:
+            header[key] *= area
+
+
+def mark_overlap(hdus: fits.HDUList, overlap: np.ndarray) -> None:
+    """Set the data-quality bit of pixels that second-order light reaches, shape (n_spat, n_wave); in place."""
+    hdus["DQ"].data = hdus["DQ"].data | np.where(overlap, OVERLAP_FLAG, 0).astype(np.uint32)
 
 
 def to_common_box(slits: list[SlitCal]) -> tuple[dict[str, np.ndarray], list[tuple[slice, slice]]]:

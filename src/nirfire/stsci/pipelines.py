@@ -10,11 +10,11 @@ from types import ModuleType
 from typing import Any
 
 from nirfire.errors import DataError, NoWork
-from nirfire.products.naming import CAL, RATE, S2D
+from nirfire.products.naming import ASSOCIATION, CAL, RATE, S2D
 from nirfire.stsci.crds_check import crds_said_plainly
 from nirfire.stsci.step_check import check_steps
 
-SKIP_IN_SPEC2 = ("bkg_subtract", "barshadow", "resample_spec", "extract_1d")
+SKIP_IN_SPEC2 = ("bkg_subtract", "master_background_mos", "barshadow", "resample_spec", "extract_1d")
 SKIP_IN_SPEC3 = ("extract_1d", "combine_1d")
 
 SEE_LOG = "see the job's log for the step that stopped"
@@ -73,7 +73,9 @@ def run_detector1(uncal: Path, folder: Path, steps: Steps) -> Path:
     return _only(folder, f"*{RATE}", uncal)
 
 
-def run_spec2(rate: Path, metafile: Path, folder: Path, product: str, steps: Steps) -> Path:
+def run_spec2(
+    rate: Path, metafile: Path, folder: Path, product: str, steps: Steps, sourceless_x: float | None = None
+) -> Path:
     """Run the stock Spec2 pipeline on one exposure with a per-source metafile.
 
     The rate file is not edited: a copy in memory names the per-source metafile.
@@ -90,6 +92,9 @@ def run_spec2(rate: Path, metafile: Path, folder: Path, product: str, steps: Ste
         Name of the product, without suffix.
     steps : dict of dict
         Step parameters, passed through; those in `SKIP_IN_SPEC2` are skipped unless said otherwise.
+    sourceless_x : float, optional [pitch]
+        Where the point source lies across its shutter at the nods that have it: a slit without a source then gets the
+        wavelengths that it has there, see `nirfire.stsci.sourceless`.
 
     Returns
     -------
@@ -104,14 +109,15 @@ def run_spec2(rate: Path, metafile: Path, folder: Path, product: str, steps: Ste
     from jwst.assign_wcs.util import NoDataOnDetectorError
     from stdatamodels.jwst import datamodels
 
-    merged = {name: {"skip": True} for name in SKIP_IN_SPEC2} | steps
-    check_steps(load_stock().Spec2Pipeline, "calibrate", merged)
+    merged = spec2_steps(steps)
     with datamodels.open(rate) as model:
         whole = Path(model.meta.instrument.msa_metadata_file).name
         model.meta.instrument.msa_metadata_file = str(metafile)
         model.meta.filename = f"{product}{RATE}"
         try:
             with crds_said_plainly(rate):
+                if sourceless_x is not None:
+                    merged["wavecorr"] = _hooked(model, merged, sourceless_x)
                 found = load_stock().Spec2Pipeline.call(model, steps=merged, configure_log=False)
         except NoDataOnDetectorError as error:
             raise NoWork("the slit misses this detector", file=metafile) from error
@@ -121,6 +127,45 @@ def run_spec2(rate: Path, metafile: Path, folder: Path, product: str, steps: Ste
         cal.meta.instrument.msa_metadata_file = whole  # the per-source one is gone when the product is read
         cal.save(str(folder / f"{product}{CAL}"))
     return folder / f"{product}{CAL}"
+
+
+def configured_spec2(model: Any, steps: Steps) -> Any:
+    """A Spec2 pipeline object, made as its ``call`` does: CRDS's parameters for this exposure, then the given ones.
+
+    Parameters
+    ----------
+    model : ImageModel
+        The exposure.
+    steps : dict of dict
+        As of `spec2_steps`.
+    """
+    pipeline = load_stock().Spec2Pipeline
+    config, config_file = pipeline.build_config(model, steps=steps)
+    return pipeline.from_config_section(config, config_file=config_file)
+
+
+def _hooked(model: Any, steps: Steps, x: float) -> dict[str, Any]:
+    """Parameters of the wavecorr step, with the step for slits without a source after it."""
+    from nirfire.stsci.sourceless import SourcelessWavelengths
+
+    given, wavecorr = steps.get("wavecorr", {}), configured_spec2(model, steps).wavecorr
+    if wavecorr.skip:
+        return given
+    after = SourcelessWavelengths(x=x, override_wavecorr=wavecorr.get_reference_file(model, "wavecorr"))
+    return given | {"post_hooks": [*wavecorr.post_hooks, after]}
+
+
+def spec2_steps(steps: Steps) -> Steps:
+    """Parameters of the stock Spec2 steps; those in `SKIP_IN_SPEC2` are skipped unless said otherwise.
+
+    Raises
+    ------
+    DataError
+        A step or parameter does not exist.
+    """
+    merged = {name: {"skip": True} for name in SKIP_IN_SPEC2} | steps
+    check_steps(load_stock().Spec2Pipeline, "calibrate", merged)
+    return merged
 
 
 def run_spec3(cals: list[Path], folder: Path, product: str, steps: Steps) -> Path:
@@ -161,7 +206,7 @@ def _association(folder: Path, product: str, members: list[Path]) -> Path:
         "asn_id": "a3001",
         "products": [{"name": product, "members": [{"expname": str(m), "exptype": "science"} for m in members]}],
     }
-    path = folder / f"{product}_asn.json"
+    path = folder / f"{product}{ASSOCIATION}"
     path.write_text(json.dumps(content, indent=1))
     return path
 

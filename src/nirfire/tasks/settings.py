@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from nirfire.stsci.stock_steps import STOCK
 
@@ -26,6 +27,7 @@ def _steps_of(stage: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+SourceType = Literal["point", "extended", "catalogue"]
 DetectorSteps = Annotated[StockSteps, _steps_of("detector")]
 CalibrateSteps = Annotated[StockSteps, _steps_of("calibrate")]
 StackSteps = Annotated[StockSteps, _steps_of("stack")]
@@ -87,8 +89,36 @@ class CleanSettings(Settings):
 class CalibrateSettings(Settings):
     """Configuration of `calibrate`."""
 
+    # excluded from the fingerprint is what does not change a product, or comes into it as an argument or an input
+
+    share: bool = Field(
+        True,
+        description="share among the sources of an exposure what is the same; without it, one stock run per source",
+    )
     barshadow: bool = Field(False, description="apply the stock bar-shadow correction")
+    source_type: SourceType = Field("point", description="how sources are calibrated; catalogue: by their stellarity")
+    source_types: dict[int, SourceType] = Field(
+        default_factory=dict, exclude=True, description="the same for single sources, by number"
+    )
+    long_slit: bool = Field(False, description="each shutter is a slit of its own")
+    longest: int = Field(0, ge=0, description="cut longer slitlets to so many shutters (NS-MOS03); 0: leave them")
+    pad: int = Field(0, ge=0, description="shutters added at each end of a slitlet (NS-MOS06)")
+    empirical_wavecorr: Path | None = Field(
+        None, exclude=True, description="table of measured wavelength shifts, added to the CRDS wavecorr table"
+    )
+    wave_range: tuple[float, float] | None = Field(
+        None, description="wavelengths calibrated beyond the nominal range of the mode [um]"
+    )
+    keep_inputs: bool = Field(
+        False, exclude=True, description="keep metafile and association of each source, for runs by hand"
+    )
     steps: CalibrateSteps = Field(default_factory=dict, description="parameters passed through to the stock steps")
+
+    @field_validator("empirical_wavecorr")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        """Workers may have another current directory."""
+        return path and path.expanduser().absolute()
 
     def all_steps(self) -> StockSteps:
         """Parameters of the stock steps: those of the switches above, then those of `steps`, which win."""
