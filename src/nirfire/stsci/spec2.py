@@ -13,6 +13,7 @@ test compares them), at several times the cost. What is spared:
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Iterator
@@ -197,8 +198,15 @@ def _stamp(path: Path) -> tuple[int, int, str]:
 
 @lru_cache(maxsize=1)
 def _prepared(rate: Path, stamp: tuple[int, int, str], steps: str) -> PreparedExposure:
-    """The exposure of the last call; jobs come exposure by exposure, and one takes some hundred MB."""
-    return PreparedExposure(rate, json.loads(steps))
+    """The exposure of the last call; jobs come exposure by exposure, and one takes some hundred MB.
+
+    Its million objects are put out of the garbage collector's sight, which would look at them again and again.
+    """
+    gc.unfreeze()  # with the exposure before, which may go now
+    prepared = PreparedExposure(rate, json.loads(steps))
+    gc.collect()
+    gc.freeze()
+    return prepared
 
 
 def _supported(pipeline: Any) -> bool:
