@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nirfire.core.centroid import Trace, in_shutter, measure_place, open_length, profile
+from nirfire.core.centroid import Trace, measure_place, open_length, profile
 from nirfire.simulate import psf
 
 PITCH = psf.PITCH[1]
@@ -97,9 +97,3 @@ def test_profile_sums_to_what_the_bars_let_through() -> None:
     whole = profile(replace(made, open_height=1.0, shutters=range(-2, 3)), 0.0, 0.02, 0.05, 0.1).sum(axis=0)
     assert np.all((whole > 0.98) & (whole <= 1.0))
     assert np.allclose(open_length(made).sum(axis=0), 3 * psf.OPEN[1], atol=0.1)
-
-
-def test_places_beyond_the_edge_are_in_the_neighbour() -> None:
-    step, y = in_shutter([-0.1, 0.0, 0.5, 1.02, 2.3])
-    assert step.tolist() == [-1, 0, 0, 1, 2]
-    assert np.allclose(y, [0.9, 0.0, 0.5, 0.02, 0.3])

@@ -16,6 +16,7 @@ def ready() -> Ready:
 
 def test_the_earliest_goes_first_and_another_worker_begins_another_group(ready: Ready) -> None:
     assert [ready.pop(), ready.pop()] == [0, 1]
+    assert ready.shares
     assert ready.pop() == 10
     assert ready.pop(busy=["A"]) == 20
 

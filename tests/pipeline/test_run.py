@@ -22,7 +22,7 @@ from nirfire.pipeline.run import look_at
 from nirfire.pipeline.select import Selection, Shard
 from nirfire.pipeline.stale import roots, why
 from nirfire.products.atomic import write_text
-from nirfire.products.naming import SPEC, Workspace
+from nirfire.products.naming import SPEC, ExposureName, Workspace
 from nirfire.tasks.stuck import write_stuck
 
 from .survey import CARDS, METAFILE, ROOT, Bench, write_metafile, write_survey
@@ -150,6 +150,16 @@ def test_a_mask_makes_exactly_its_descendants_stale(bench):
     (begin,) = roots(plan, range(len(plan.jobs)))
     assert why(plan, begin).startswith("arguments regions none -> ")
     assert those(ended(bench.run(rerun="stale")), DONE) == hit
+
+
+def test_a_measured_position_makes_the_nods_of_its_source_stale(finished):
+    """Also those at which it is as planned: they may lack the source, and then get the wavelengths of the others."""
+    exposure = ExposureName(FIRST).both
+    finished.place.positions.write_text(f"exposure,source,x,y\n{exposure},103,0.4,0.6\n")
+    plan = look(finished).plan
+    hit = descendants(plan.jobs, lambda job: job.stage == "calibrate" and job.source == 103)
+    assert those(states(finished), "stale") == hit
+    assert those(ended(finished.run(rerun="stale")), DONE) == hit
 
 
 def test_times_and_copies_of_exposures_do_not_count(finished):

@@ -80,7 +80,7 @@ def act_on_each(key: str, will: Path, given: list[Path], outs: list[Path], setti
 class Inline:
     """An executor that runs jobs in this process."""
 
-    slots = 2
+    slots = workers = 2
 
     def __init__(self) -> None:
         self.orders: list[Order] = []

@@ -141,6 +141,19 @@ def test_duplicates_are_merged(make):
     assert made.for_source(12, 1).sources["source_id"][0] == 12  # when asked for, it is there
 
 
+def test_of_duplicates_the_lowest_number_that_is_there_is_kept(make):
+    rows = [row(1, 50, s, x=0.4) for s in (11, 12, 13)] + [row(1, 50, s, x=0.4, metadata_id=2) for s in (12, 13)]
+    made = make([*rows, row(1, 50, 13, x=0.4, metadata_id=3)])
+    assert [made.source_ids(k) for k in (1, 2, 3)] == [[11], [12], [13]]
+
+
+def test_a_stellarity_that_is_nan_is_not_known(make):
+    sources = catalogue(nodded(1, 11))
+    sources["stellarity"] = np.nan
+    made = make(nodded(1, 11), sources).for_source(11, 1, SourceOptions(source_type="catalogue"))
+    assert made.sources["stellarity"].tolist() == [-1]
+
+
 @pytest.mark.parametrize(
     "case", [(0.158, (1, 1), (1, 1)), (0.05, (1, 2), (1, 1)), (0.05, (1, 1), (1, 2))], ids=["far", "slitlet", "id"]
 )
@@ -148,13 +161,6 @@ def test_neighbours_are_not_duplicates(make, case):
     made = duplicates(make, *case)
     assert made.duplicates == {}
     assert sorted(i for k in made.metadata_ids for i in made.source_ids(k)) == [11, 12]
-
-
-def test_duplicates_of_another_configuration_count_everywhere(make):
-    rows = [row(1, 50, 11, x=0.4), row(1, 50, 12, x=0.4), row(1, 50, 12, x=0.4, metadata_id=2)]
-    made = make(rows)
-    assert made.source_ids(2) == []
-    assert made.duplicates == {12: 11}
 
 
 def test_three_numbers_of_one_source(make):

@@ -79,8 +79,10 @@ def test_plans_are_read_from_the_metafile(tmp_path: Path) -> None:
         (1, 1, 3, 180, 31, 7, "Y", "OPEN", np.nan, np.nan, 1, "N"),
         (1, 1, 3, 180, 31, 7, "N", "OPEN", 0.4, 0.9, 2, "Y"),
         (2, 1, 2, 90, 12, -2, "N", "OPEN", 0.5, 0.5, 1, "Y"),
+        (3, 1, 4, 91, 13, 8, "N", "OPEN", 0.0, 0.5, 1, "Y"),
     ]
     metafile = Metafile(tmp_path, Table(rows=rows, names=names), Table())
-    (found,) = planned_positions(metafile, 1, 1, ONE)
+    found, edge = planned_positions(metafile, 1, 1, ONE)
+    assert (edge.source, edge.x, edge.y) == (8, 0.0, 0.5)  # at the very side of its shutter
     assert (found.source, found.x, found.y, found.x_before) == (7, 0.4, 0.98, 0.4)
     assert (found.quadrant, found.shutter_row, found.shutter_column) == (3, 180, 30)

@@ -8,7 +8,7 @@ from astropy.io import fits
 
 from nirfire.core.wavecal import OVERLAP_FLAG
 from nirfire.errors import DataError
-from nirfire.products.slitcal import POWERS, in_megajansky, mark_overlap
+from nirfire.products.slitcal import POWERS, SlitCal, in_megajansky, mark_overlap
 
 AREA, PHOTMJ = 4.9e-13, 0.7
 CAL = Path("a_cal.fits")
@@ -57,3 +57,19 @@ def test_overlap_is_marked_beside_other_flags():
     hdus["DQ"].data[0, 0] = 1
     mark_overlap(hdus, np.array([[True, False, False], [False, True, False]]))
     assert hdus["DQ"].data.tolist() == [[OVERLAP_FLAG + 1, 0, 0], [0, OVERLAP_FLAG, 0]]
+
+
+def test_a_slit_without_a_flat_field_has_no_variance_of_one():
+    hdus = product()
+    del hdus["VAR_FLAT"]
+    in_megajansky(hdus, file=CAL)
+    assert hdus["SCI"].header["BUNIT"] == "MJy"
+
+
+@pytest.mark.parametrize(("applied", "divisor"), [(True, 0.8 * 0.5), (False, 0.8)])
+def test_bar_shadow_counts_where_it_was_applied(tmp_path, applied, divisor):
+    hdus = product("MJy", PTHLOSS="UNIFORM", BARSHDW=applied)
+    for name, value in {"WAVELENGTH": 2.0, "PATHLOSS_UN": 0.8, "PATHLOSS_PS": 0.9, "BARSHADOW": 0.5}.items():
+        hdus.append(fits.ImageHDU(np.full((2, 3), value, np.float32), name=name))
+    hdus.writeto(tmp_path / "a_cal.fits")
+    assert SlitCal.read(tmp_path / "a_cal.fits").correction == pytest.approx(np.full((2, 3), divisor), rel=1e-6)

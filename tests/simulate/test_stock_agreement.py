@@ -12,7 +12,8 @@ import pytest
 PROBE = Path(__file__).with_name("stock_probe.py")
 
 
-@pytest.mark.parametrize("grating", ["PRISM", pytest.param("G395M", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("grating", ["PRISM", "G395M"])
 def test_traces_and_lines_are_found(run_with_cache: Callable[..., str], tmp_path: Path, grating: str) -> None:
     found = np.array(json.loads(run_with_cache(str(PROBE), str(tmp_path), grating).splitlines()[-1]))
     assert len(found) > 30

@@ -190,7 +190,7 @@ def test_source_off_the_detector_is_no_work(small_demo, rate, tmp_path):
     cal = tmp_path / f"x_{source}{CAL}"
     code, said = calibrate(rate, cal, source, ensure_cache())
     assert code == 1
-    assert "NoWork: the slit misses this detector" in said
+    assert "NoWork: its slitlet misses this detector" in said
     assert not cal.exists()
 
 

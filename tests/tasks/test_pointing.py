@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from nirfire.core.centroid import Place
 from nirfire.core.pointing import Frame, fit_pointing, significant_pointing
 from nirfire.core.slit_shift import Shift
 from nirfire.errors import DataError
 from nirfire.products.naming import CAL, ExposureName
 from nirfire.products.positions import Position
+from nirfire.stsci.slit_geometry import SlitGeometry
+from nirfire.tasks import pointing
 from nirfire.tasks.pointing import (
     Measured,
     Planned,
@@ -26,17 +29,19 @@ from nirfire.tasks.pointing import (
 )
 from tests.core.test_pointing import AXES, PER_PITCH, PIVOT
 
+from ..conftest import Ran
+
 CARDS = {"SHUTSTA": "1x1", "SHUTTRID": 29 * 365 + 180, "MSAQUAD": 3, "SRCXPOS": 0.1, "SRCYPOS": -0.48}
 CARDS |= {"V2_REF": PIVOT[0], "V3_REF": PIVOT[1]}
+TOP = ("SRCFLUX", "TITLE")
 
 
 def headers(folder: Path, nod: int = 1, detector: str = "nrs1", **changed: object) -> Path:
     """A ``_cal.fits`` of headers alone."""
     path = folder / f"jw09999001001_02101_{nod:05d}_{detector}_7{CAL}"
     top = fits.Header({"DETECTOR": detector.upper(), "FILTER": "CLEAR", "GRATING": "PRISM"})
-    cards = {k: v for k, v in {**CARDS, **changed}.items() if v is not None and k != "SRCFLUX"}
-    if "SRCFLUX" in changed:
-        top["SRCFLUX"] = changed["SRCFLUX"]
+    cards = {k: v for k, v in {**CARDS, **changed}.items() if v is not None and k not in TOP}
+    top.update({k: changed[k] for k in TOP if k in changed})
     image = fits.ImageHDU(np.zeros((2, 2), "f4"), fits.Header(cards), name="SCI")
     fits.HDUList([fits.PrimaryHDU(header=top), image]).writeto(path, overwrite=True)
     return path
@@ -58,6 +63,7 @@ def test_headers_say_where_a_source_was_planned(tmp_path: Path) -> None:
     found = planned(tmp_path)
     assert (found.x, found.y, found.shutter) == (0.1, -0.48, (3, 180, 30))
     assert found.mode == "NRS1 CLEAR PRISM"
+    assert not found.simulated and planned(tmp_path, TITLE="nirfire simulation").simulated
 
 
 def test_slits_without_source_are_passed_over(tmp_path: Path) -> None:
@@ -110,12 +116,31 @@ def test_sources_not_measured_count_for_nothing(tmp_path: Path) -> None:
     assert np.isinf(shifts.err[-1]).all() and not fit.used[-1].any()
 
 
+def test_a_sliver_on_one_detector_does_not_hide_the_trace_on_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    geometry = SlitGeometry(np.zeros((2, 2)), (0,), 0.87, PIVOT, PER_PITCH)
+    light = np.ones(3)
+
+    def measure(one: Planned) -> pointing._Exposure:
+        seen.append(str(one.name)[-10:])
+        found = Place(one.y + 0.03, 0.001, 90.0, 1.0, 0.02, light, light) if one.name.detector == "nrs2" else None
+        return pointing._Exposure(one, geometry, light, found)
+
+    monkeypatch.setattr(pointing, "_measure", measure)
+    both = [planned(tmp_path, nod=nod, detector=detector) for nod in (1, 2) for detector in ("nrs1", "nrs2")]
+    found = measure_source(both)
+    assert found.n_exposures == 2 and found.y is not None and np.isclose(found.y.value, 0.03)
+    assert seen == ["00001_nrs1", "00001_nrs2", "00002_nrs2"]  # the second sliver is not read
+
+
 def frame_of_plain(sources: list[Measured]) -> Frame:
     return Frame.of(np.array([m.per_pitch for m in sources]), PIVOT)
 
 
 @pytest.mark.slow
-def test_sources_of_a_demo_are_where_they_were_put(small_demo) -> None:
+def test_sources_of_a_demo_are_where_they_were_put(small_demo: Ran) -> None:
     place = small_demo.place
     for source in (101, 105):
         cals = [place.slit(n, source, CAL) for n in place.find_slits(source, CAL)]

@@ -17,7 +17,7 @@ from rich.table import Table as Grid
 from nirfire.commands.aim import Aim
 from nirfire.commands.output import say, show_grid
 from nirfire.errors import DataError
-from nirfire.pipeline.environment import reference_environment, thread_environment
+from nirfire.pipeline.environment import CACHE_REMEDY, context_name, reference_environment, thread_environment
 from nirfire.pipeline.executors import belong_to
 from nirfire.pipeline.observation import Inputs
 from nirfire.pipeline.run import Prospect, default_jobs
@@ -78,7 +78,8 @@ def pointing(aim: Aim, options: PointingOptions) -> None:
         used = _used(prospect.inputs, place)
         check_used(planned, used)
         rows, heads = [], {}
-        for visit, sources in _measure_all(prospect, planned, options).items():
+        pinned = observation.resolved.configuration.execution.crds_context
+        for visit, sources in _measure_all(prospect, planned, options, pinned).items():
             chosen = [m for m in sources if aim.selection.sources is None or m.source in aim.selection.sources]
             kept = _visit(place, visit, chosen, frame_of(sources, planned[0]))
             if kept is not None:
@@ -111,22 +112,46 @@ def _used(inputs: Inputs, place: Workspace) -> dict[tuple[str, int], Position]:
     return found
 
 
-def _measure_all(prospect: Prospect, planned: Sequence[Planned], options: PointingOptions) -> dict[str, list[Measured]]:
+def _measure_all(
+    prospect: Prospect, planned: Sequence[Planned], options: PointingOptions, pinned: str | None
+) -> dict[str, list[Measured]]:
     """Measure every source in each visit, in processes of their own, which have the references' environment."""
-    environment = reference_environment(prospect.plan.crds, embedded=prospect.inputs.embedded, say=say)
-    environment |= thread_environment()
     groups: dict[tuple[str, int], list[Planned]] = {}
     for p in planned:
         groups.setdefault((p.name.visit, p.source), []).append(p)
+    references = _references(prospect, list(groups.values()), pinned)
+    environment = (references or {}) | thread_environment()
     processes = min(options.jobs or default_jobs(), len(groups))
     say(f"measuring {len(groups)} sources in {len(planned)} cutouts")
     spawn = multiprocessing.get_context("spawn")
     done: dict[str, list[Measured]] = {}
     with ProcessPoolExecutor(processes, spawn, _begin, (environment, os.getpid())) as pool:
-        found = pool.map(_measure, groups.values(), [options.least_snr] * len(groups))
+        settings = ([value] * len(groups) for value in (options.least_snr, references is not None))
+        found = pool.map(_measure, groups.values(), *settings)
         for (visit, _), measured in zip(groups, found, strict=True):
             done.setdefault(visit, []).append(measured)
     return done
+
+
+def _references(
+    prospect: Prospect, groups: Sequence[Sequence[Planned]], pinned: str | None = None
+) -> dict[str, str] | None:
+    """Environment of the references that x rests on; None where it cannot be measured.
+
+    Whether sources are simulated is asked of their cutouts: `Inputs.embedded` is true of given cutouts of any origin.
+    """
+    from nirfire.tasks.pointing import is_dithered
+
+    if not any(map(is_dithered, groups)):
+        return None
+    simulated = all(p.simulated for planned in groups for p in planned)
+    if not simulated and "CRDS_PATH" not in os.environ:
+        say("note: x is NOT measured: for real exposures that needs the JWST reference files, and CRDS_PATH is not set")
+        say(f"  {CACHE_REMEDY}")
+        return None
+    known = "" if prospect.inputs.embedded else prospect.plan.crds
+    context = known or context_name(embedded=simulated, pinned=pinned, last="", online=True)
+    return reference_environment(context, embedded=simulated, say=say)
 
 
 def _begin(environment: Mapping[str, str], parent: int) -> None:
@@ -135,11 +160,11 @@ def _begin(environment: Mapping[str, str], parent: int) -> None:
     belong_to(parent)
 
 
-def _measure(planned: Sequence[Planned], least_snr: float) -> Measured:
+def _measure(planned: Sequence[Planned], least_snr: float, across: bool) -> Measured:
     from nirfire.stsci.slit_loss import SlitLoss
     from nirfire.tasks.pointing import is_dithered, measure_source
 
-    loss = SlitLoss.find(planned[0].cal) if is_dithered(planned) else None
+    loss = SlitLoss.find(planned[0].cal) if across and is_dithered(planned) else None
     return measure_source(planned, loss, least_snr)
 
 
@@ -217,22 +242,24 @@ def _facts(fit: PointingFit) -> dict[str, Any]:
 
 
 def _finish(place: Workspace, rows: Sequence[Position], heads: Mapping[str, Any], *, apply: bool) -> None:
-    """Write the table, or say how to."""
+    """Write the table, or say how to; places of the earlier table that are not among `rows` stay in it."""
     if not rows:
         say("nothing to apply")
         return
     if not apply:
         say("nothing is changed; --apply makes these positions those of calibrate")
         return
-    visits = set(heads)
-    old = _earlier(place)
+    new = {(row.exposure, row.source) for row in rows}
     kept = [
         Position(exposure, source, *xy)
-        for exposure, places in old.items()
-        if exposure.split("_")[0] not in visits
+        for exposure, places in _earlier(place).items()
         for source, xy in places.items()
+        if (exposure, source) not in new
     ]
-    _write(place, [*kept, *rows], {"made_by": "nirfire pointing", "visits": {v: heads[v] for v in sorted(visits)}})
+    here = sorted({row.source for row in kept if row.exposure.split("_")[0] in heads})
+    if here:
+        say(f"note: sources not measured, which keep the places of the earlier table: {', '.join(map(str, here))}")
+    _write(place, [*kept, *rows], {"made_by": "nirfire pointing", "visits": {v: heads[v] for v in sorted(heads)}})
 
 
 def _earlier(place: Workspace) -> Positions:

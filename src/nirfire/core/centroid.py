@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import ndtr
 
@@ -195,22 +195,3 @@ def _first_error(jac: Array) -> float:
     others, *_ = np.linalg.lstsq(jac[:, 1:], jac[:, 0], rcond=None)
     left = jac[:, 0] - jac[:, 1:] @ others
     return float(1.0 / np.sqrt(max(float(left @ left), 1e-30)))
-
-
-def in_shutter(y: ArrayLike) -> tuple[NDArray[np.int_], Array]:
-    """The shutter in which a place lies, and the place in it.
-
-    Parameters
-    ----------
-    y : array_like
-        Place in the planned shutter as MSA metafiles have it: 0 to 1 from edge to edge, beyond that in a neighbour.
-
-    Returns
-    -------
-    step : ndarray of int
-        Shutters to go from the planned one, towards larger ``shutter_column``.
-    y : ndarray
-        Place in that shutter, 0 to 1.
-    """
-    step = np.floor(np.asarray(y, dtype=float)).astype(int)
-    return step, np.asarray(y, dtype=float) - step

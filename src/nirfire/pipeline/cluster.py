@@ -75,7 +75,11 @@ class ParslExecutor:
     @property
     def slots(self) -> int:
         """Twice the number of workers, so that none waits for its next job."""
-        return 2 * sum(_capacity(executor) for executor in self._executors)
+        return 2 * self.workers
+
+    @property
+    def workers(self) -> int:
+        return sum(_capacity(executor) for executor in self._executors)
 
     def start(self, order: Order) -> None:
         """Hand an order to Parsl."""

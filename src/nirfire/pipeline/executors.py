@@ -54,6 +54,10 @@ class Executor(Protocol):
     def slots(self) -> int:
         """How many orders it wants to hold at once."""
 
+    @property
+    def workers(self) -> int:
+        """How many it works on at once."""
+
     def start(self, order: Order) -> None:
         """Begin an order; returns at once."""
 
@@ -100,6 +104,10 @@ class LocalPool:
 
     @property
     def slots(self) -> int:
+        return self._n
+
+    @property
+    def workers(self) -> int:
         return self._n
 
     def start(self, order: Order) -> None:

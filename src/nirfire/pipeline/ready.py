@@ -25,6 +25,11 @@ class Ready:
     def __bool__(self) -> bool:
         return bool(self._heaps)
 
+    @property
+    def shares(self) -> bool:
+        """True when jobs are waiting that share work."""
+        return any(self._heaps)
+
     def push(self, k: int) -> None:
         """Add a job."""
         heapq.heappush(self._heaps.setdefault(self._group_of(k), []), k)

@@ -18,7 +18,7 @@ ends there as no-work, and what gathers several exposures takes those that are t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,8 @@ TASKS = {
     )
 }
 STAGES = tuple(TASKS)
+Places = dict[tuple[Path, int], dict[int, dict[int, tuple[float, float]]]]
+"""(metafile, configuration) -> source -> dither point -> (x, y)."""
 EXPOSURE_STAGES = ("detector", "clean")
 
 
@@ -132,8 +134,9 @@ def make_jobs(inputs: Inputs, workspace: Workspace, special: Special) -> list[Jo
     slits: dict[int, list[Slit]] = defaultdict(list)
     jobs += [_detector(e, workspace) for e in inputs.exposures if e.enters == UNCAL]
     jobs += [_clean(e, workspace, special) for e in inputs.exposures if e.enters != RATE]
+    places = _measured_places(inputs.exposures, special.positions)
     for exposure in inputs.exposures:
-        jobs += _calibrate(exposure, workspace, special, slits)
+        jobs += _calibrate(exposure, workspace, special, slits, places)
     jobs += _cutouts(inputs.cutouts, workspace, special, slits)
     _expect_lost(inputs, workspace, slits)
     combined: dict[str, list[Job]] = {"stack": [], "extract": [], "redshift": []}
@@ -179,10 +182,23 @@ def _clean(exposure: Exposure, workspace: Workspace, special: Special) -> Job:
     )
 
 
-def _calibrate(exposure: Exposure, workspace: Workspace, special: Special, slits: dict[int, list[Slit]]) -> list[Job]:
+def _measured_places(exposures: Iterable[Exposure], positions: Positions) -> Places:
+    """Measured places by configuration and source, at all dither points: a nod without the source needs the others'."""
+    places: Places = defaultdict(lambda: defaultdict(dict))
+    for exposure in exposures:
+        header = exposure.header
+        for source, place in positions.get(exposure.name.both, {}).items():
+            places[header.metafile, header.metadata_id][source][header.dither_point] = place
+    return places
+
+
+def _calibrate(
+    exposure: Exposure, workspace: Workspace, special: Special, slits: dict[int, list[Slit]], places: Places
+) -> list[Job]:
     name, header = exposure.name, exposure.header
+    measured, own = places[header.metafile, header.metadata_id], special.positions.get(name.both, {})
     rate = _made_or_given(exposure, RATE, workspace)
-    closed, places = special.stuck.get(name.root, {}), special.positions.get(name.both, {})
+    closed = special.stuck.get(name.root, {})
     group = _group(name, special.config_groups, header.sub_dither)
     jobs = []
     for source in exposure.sources:
@@ -190,8 +206,9 @@ def _calibrate(exposure: Exposure, workspace: Workspace, special: Special, slits
         bkgsub = workspace.slit(name, source, BKGSUB)
         slits[source].append(Slit(name, cal, bkgsub, group, header.grating, header.filter))
         facts: dict[str, Any] = {"source": source, "closed": closed.get(source, ())}
-        if source in places:
-            facts["position"] = places[source]
+        if source in measured:
+            mine = {header.dither_point: own[source]} if source in own else {}
+            facts["positions"] = {**measured[source], **mine}
         if source in special.source_types:
             facts["source_type"] = special.source_types[source]
         jobs.append(

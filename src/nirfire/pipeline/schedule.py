@@ -92,7 +92,7 @@ class Scheduler:
         finished = False
         try:
             while self._ready or running:
-                while self._ready and (executor is None or len(running) < executor.slots):
+                while self._ready and (executor is None or len(running) < self._room(executor)):
                     k = self._ready.pop(last, [self._group(r) for r in running.values()])
                     decision = self._decide(k)
                     if isinstance(decision, Outcome):
@@ -129,6 +129,10 @@ class Scheduler:
         for k in chosen:
             if self._waiting[k] == 0:
                 self._ready.push(k)
+
+    def _room(self, executor: Executor) -> int:
+        """How many orders to hold. With one for each worker, who ends a job gets the next, of the same group."""
+        return executor.workers if self._ready.shares else executor.slots
 
     def _group(self, k: int) -> str:
         """What a job shares with others; empty if nothing."""

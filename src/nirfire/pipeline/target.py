@@ -79,6 +79,10 @@ def unused(special: Special, inputs: Inputs) -> list[str]:
     for root, listed in special.stuck.items():
         if missing := sorted(set(listed) - sources.get(root, set())):
             found.append(f"stuck shutters for source {', '.join(map(str, missing))}, which {root} does not have")
+    both = {e.name.both for e in inputs.exposures}
+    found += [
+        f"positions in {name}, which is not among the exposures" for name in special.positions if name not in both
+    ]
     known = {source for listed in sources.values() for source in listed}
     placed = {source for listed in special.positions.values() for source in listed}
     for what, named in (("position", placed), ("type", set(special.source_types))):

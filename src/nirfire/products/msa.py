@@ -142,12 +142,15 @@ class Metafile:
         Numbers below 1 are no sources: 0 is background, and a negative one stands for a blank piece of sky that was
         planned as if there were a source (a virtual source).
         """
-        ids = np.unique(self.open_rows(metadata_id)["source_id"])
-        return [int(i) for i in ids if i > 0 and int(i) not in self.duplicates]
+        kept: dict[int, int] = {}
+        for i in np.unique(self.open_rows(metadata_id)["source_id"]).tolist():
+            if i > 0:
+                kept.setdefault(self.duplicates.get(i, i), i)
+        return list(kept.values())
 
     @cached_property
     def duplicates(self) -> dict[int, int]:
-        """Sources that stand twice in the catalogue: the number that is dropped, and the lower one that is kept.
+        """Sources that stand twice in the catalogue: the number that is dropped where both are, and the lower one.
 
         Two numbers are one source when they share a slitlet of any configuration and are less than `SAME_PLACE` apart.
         """
@@ -329,4 +332,6 @@ def _with_optional(sources: Table) -> Table:
     for name, value in defaults.items():
         if name not in sources.colnames:
             sources[name] = np.broadcast_to(value, len(sources)).copy()
+    unknown = ~np.isfinite(np.asarray(sources["stellarity"], float))
+    sources["stellarity"][unknown] = UNKNOWN_STELLARITY
     return sources

@@ -16,6 +16,7 @@ from nirfire.errors import DataError
 from nirfire.products.atomic import write_text
 from nirfire.products.columns import Column, describe
 from nirfire.products.msa import Metafile
+from nirfire.products.msa_rows import holds_source
 
 Positions = dict[str, dict[int, tuple[float, float]]]
 
@@ -78,10 +79,10 @@ def planned_positions(metafile: Metafile, metadata_id: int, point: int, exposure
         The metafile does not hold the configuration.
     """
     rows, found = metafile.configuration(metadata_id), {}
-    for row in rows[rows["dither_point_index"] == point]:
+    for row in rows[(rows["dither_point_index"] == point) & (rows["source_id"] > 0) & holds_source(rows)]:
         x, y = (float(row[f"estimated_source_in_shutter_{axis}"]) for axis in "xy")
         source = int(row["source_id"])
-        if source > 0 and x > 0 and np.isfinite(y) and source not in found:
+        if source not in found:
             shutter = (int(row[f"shutter_{name}"]) for name in ("quadrant", "row", "column"))
             found[source] = Position(exposure, source, x, y, np.nan, np.nan, x, y, *shutter)
     return list(found.values())

@@ -115,12 +115,6 @@ def _sub_dither(header: fits.Header) -> int:
     return 2 if two_points and int(header["PATT_NUM"]) % 2 == 0 else 1
 
 
-def read_slitlets(path: Path) -> set[int] | None:
-    """Slitlets that fall on the detector, as `clean` found them; None where the file does not say."""
-    with open_fits(path) as hdus:
-        return {int(s) for s in hdus[SLITLETS].data["slitlet_id"]} if SLITLETS in hdus else None
-
-
 def is_simulated(header: fits.Header) -> bool:
     """True when the header says that the exposure comes from the embedded instrument."""
     return str(header.get("TITLE", "")).startswith("nirfire simulation")

@@ -30,7 +30,9 @@ ARRAYS = {
     "wave": "WAVELENGTH",
     "pathloss_point": "PATHLOSS_PS",
     "pathloss_uniform": "PATHLOSS_UN",
+    "barshadow": "BARSHADOW",
 }
+OPTIONAL = ("pathloss_point", "pathloss_uniform", "barshadow")
 UNIT, BRIGHTNESS = "MJy", "MJy/sr"
 POWERS = {"SCI": 1, "ERR": 1, "VAR_POISSON": 2, "VAR_RNOISE": 2, "VAR_FLAT": 2}
 CONVERSIONS = ("PHOTMJSR", "PHOTUJA2")
@@ -54,6 +56,8 @@ class SlitCal:
         Wavelength of the pixel centres.
     pathloss_point, pathloss_uniform : ndarray or None
         The pathloss corrections (divisors) for a point source and a uniform one.
+    barshadow : ndarray or None
+        The bar-shadow correction (divisor), which the stock pipeline applies to slits without a point source.
     header, slit_header : fits.Header
         Primary header and header of the SCI extension.
     """
@@ -68,6 +72,7 @@ class SlitCal:
     wave: np.ndarray
     pathloss_point: np.ndarray | None
     pathloss_uniform: np.ndarray | None
+    barshadow: np.ndarray | None
     header: fits.Header
     slit_header: fits.Header
 
@@ -85,7 +90,7 @@ class SlitCal:
             for field, name in ARRAYS.items():
                 if name in hdus:
                     arrays[field] = np.array(hdus[name].data)
-                elif field.startswith("pathloss"):
+                elif field in OPTIONAL:
                     arrays[field] = None
                 else:
                     raise DataError(f"extension {name} is missing", file=path, key=name, remedy="redo calibrate")
@@ -117,12 +122,14 @@ class SlitCal:
 
     @property
     def correction(self) -> np.ndarray:
-        """The pathloss divisor that this file's flux carries, shape (n_spat, n_wave); 1 where none was applied."""
+        """The divisor that this file's flux carries, shape (n_spat, n_wave): pathloss and bar shadow, 1 if neither."""
         kind = self.slit_header.get("PTHLOSS")
-        chosen = {"POINT": self.pathloss_point, "UNIFORM": self.pathloss_uniform}.get(str(kind))
-        if chosen is None:
-            return np.ones(self.shape)
-        return np.where(np.isfinite(chosen) & (chosen > 0), chosen, np.nan)
+        pathloss = {"POINT": self.pathloss_point, "UNIFORM": self.pathloss_uniform}.get(str(kind))
+        total = np.ones(self.shape)
+        for divisor in (pathloss, self.barshadow if self.slit_header.get("BARSHDW") else None):
+            if divisor is not None:
+                total = total * np.where(np.isfinite(divisor) & (divisor > 0), divisor, np.nan)
+        return total
 
     def with_arrays(self, **arrays: Any) -> SlitCal:
         """A copy with some arrays replaced."""
@@ -173,6 +180,8 @@ def in_megajansky(hdus: fits.HDUList, *, file: Path) -> None:
     if area is None:
         raise DataError("the solid angle of a pixel is not known", file=file, key="PIXAR_SR")
     for name, power in POWERS.items():
+        if name not in hdus:  # VAR_FLAT without a flat field
+            continue
         hdus[name].data = (hdus[name].data.astype(float) * area**power).astype(np.float32)
         hdus[name].header["BUNIT"] = UNIT if power == 1 else f"{UNIT}2"
     for key in CONVERSIONS:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
 
-from nirfire.products.atomic import atomic_path, write_text
-from nirfire.products.naming import ASSOCIATION, RATE, SPEC2_PARAMETERS
-from nirfire.stsci.pipelines import Steps, configured_spec2, spec2_steps
+from nirfire.products.atomic import atomic_path
+from nirfire.products.naming import RATE, SPEC2_PARAMETERS
+from nirfire.stsci.pipelines import Steps, configured_spec2, spec2_steps, write_association
 
 
 def write_inputs(folder: Path, rate: Path, product: str, steps: Steps) -> Path:
@@ -38,17 +37,7 @@ def write_inputs(folder: Path, rate: Path, product: str, steps: Steps) -> Path:
     link.unlink(missing_ok=True)
     with suppress(FileExistsError):
         link.symlink_to(os.path.relpath(rate.resolve(), folder.resolve()))
-    members = [{"expname": link.name, "exptype": "science"}]
-    content = {
-        "asn_type": "spec2",
-        "asn_rule": "Asn_Lv2SpecNIRSpecMSA",
-        "asn_pool": "none",
-        "program": product[2:7],
-        "asn_id": "a3001",
-        "products": [{"name": product, "members": members}],
-    }
-    association = folder / f"{product}{ASSOCIATION}"
-    write_text(association, json.dumps(content, indent=1) + "\n")
+    association = write_association(folder, product, "spec2", [Path(link.name)])
     with datamodels.open(rate) as model:
         pipeline = configured_spec2(model, spec2_steps(steps))
     with atomic_path(folder / f"{product}{SPEC2_PARAMETERS}") as part:

@@ -17,6 +17,8 @@ from nirfire.stsci.step_check import check_steps
 SKIP_IN_SPEC2 = ("bkg_subtract", "master_background_mos", "barshadow", "resample_spec", "extract_1d")
 SKIP_IN_SPEC3 = ("extract_1d", "combine_1d")
 
+RULES = {"spec2": "Asn_Lv2SpecNIRSpecMSA", "spec3": "Asn_Lv3SpectralSource"}
+
 SEE_LOG = "see the job's log for the step that stopped"
 
 Steps = dict[str, dict[str, Any]]
@@ -120,7 +122,7 @@ def run_spec2(
                     merged["wavecorr"] = _hooked(model, merged, sourceless_x)
                 found = load_stock().Spec2Pipeline.call(model, steps=merged, configure_log=False)
         except NoDataOnDetectorError as error:
-            raise NoWork("the slit misses this detector", file=metafile) from error
+            raise NoWork("its slitlet misses this detector") from error
     if len(found) != 1:
         raise DataError(f"the stock pipeline gave {len(found)} products, expected one", file=rate, remedy=SEE_LOG)
     with found[0] as cal:
@@ -187,7 +189,7 @@ def run_spec3(cals: list[Path], folder: Path, product: str, steps: Steps) -> Pat
     Path
         The ``_s2d.fits``.
     """
-    association = _association(folder, product, cals)
+    association = write_association(folder, product, "spec3", cals)
     merged = {name: {"skip": True} for name in SKIP_IN_SPEC3} | steps
     check_steps(load_stock().Spec3Pipeline, "stack", merged)
     with crds_said_plainly(cals[0]):
@@ -197,10 +199,11 @@ def run_spec3(cals: list[Path], folder: Path, product: str, steps: Steps) -> Pat
     return _only(folder, f"*{S2D}", cals[0])
 
 
-def _association(folder: Path, product: str, members: list[Path]) -> Path:
+def write_association(folder: Path, product: str, level: str, members: list[Path]) -> Path:
+    """Write the association of one product, of level ``spec2`` or ``spec3``, and give its path."""
     content = {
-        "asn_type": "spec3",
-        "asn_rule": "Asn_Lv3SpectralSource",
+        "asn_type": level,
+        "asn_rule": RULES[level],
         "asn_pool": "none",
         "program": product[2:7],
         "asn_id": "a3001",

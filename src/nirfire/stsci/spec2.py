@@ -96,7 +96,7 @@ def calibrate_slit(
         try:
             slits = prepared.calibrate(metafile, product, sourceless_x)
         except NoDataOnDetectorError as error:
-            raise NoWork("the slit misses this detector", file=metafile) from error
+            raise NoWork("its slitlet misses this detector") from error
     path = folder / f"{product}{CAL}"
     slits.save(str(path))
     return path

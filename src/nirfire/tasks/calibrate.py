@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from nirfire.products.atomic import write_fits
 from nirfire.products.fitsfile import open_fits
 from nirfire.products.msa import Metafile, SourceOptions
 from nirfire.products.naming import CAL, calibration_inputs
-from nirfire.products.rate import ExposureHeader, read_exposure_header, read_slitlets
+from nirfire.products.rate import ExposureHeader, read_exposure_header
 from nirfire.products.slitcal import in_megajansky, mark_overlap
 from nirfire.stsci.by_hand import write_inputs
 from nirfire.stsci.pipelines import Steps, run_spec2
@@ -34,7 +34,7 @@ def calibrate(
     source: int,
     settings: CalibrateSettings,
     closed: tuple[int, ...] = (),
-    position: tuple[float, float] | None = None,
+    positions: Mapping[int, tuple[float, float]] | None = None,
     source_type: SourceType | None = None,
     references: Path | None = None,
 ) -> None:
@@ -52,8 +52,8 @@ def calibrate(
         Configuration.
     closed : tuple of int
         Ordinals of stuck-closed shutters of the source's slitlet in this visit.
-    position : tuple of 2 floats, optional
-        Measured place (x, y) in the planned shutter at this dither point, in pitches as in the metafile.
+    positions : mapping of int to (float, float), optional
+        Measured places (x, y) in the planned shutter, in pitches as in the metafile, by dither point.
     source_type : {"point", "extended", "catalogue"}, optional
         Of this source, in place of what the settings say.
     references : Path, optional
@@ -62,24 +62,23 @@ def calibrate(
     Raises
     ------
     NoWork
-        The source's slit misses this detector.
+        The source's slit misses this detector, or the metafile does not have it at this dither point.
     DataError
         The metafile does not fit the exposure, or the result has no finite pixel.
     """
     exposure = read_exposure_header(rate)
     metafile = Metafile.read(exposure.metafile)
-    here = read_slitlets(rate)
-    if here is not None and not metafile.slitlets_of(source, exposure.metadata_id) & here:
-        raise NoWork("its slitlet misses this detector")
     options = SourceOptions(
         closed=closed,
-        position={} if position is None else {exposure.dither_point: position},
+        position=positions or {},
         source_type=source_type or settings.source_type,
         pad=settings.pad,
         longest=settings.longest,
         long_slit=settings.long_slit,
     )
     mine = metafile.for_source(source, exposure.metadata_id, options)
+    if not (mine.shutters["dither_point_index"] == exposure.dither_point).any():
+        raise NoWork(f"its slitlet is not listed at dither point {exposure.dither_point}", file=exposure.metafile)
     steps = _steps(rate, references or cal.parent, settings)
     product = cal.name.removesuffix(CAL)
     with _folder(cal, keep=settings.keep_inputs) as folder:

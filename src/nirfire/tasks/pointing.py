@@ -17,6 +17,7 @@ from nirfire.errors import DataError
 from nirfire.products.fitsfile import open_fits
 from nirfire.products.naming import ExposureName
 from nirfire.products.positions import Position
+from nirfire.products.rate import is_simulated
 from nirfire.products.slitcal import SlitCal
 from nirfire.stsci.slit_geometry import SlitGeometry, read_geometry
 from nirfire.stsci.slit_loss import SlitLoss
@@ -54,6 +55,8 @@ class Planned:
         Shutters of its slitlet as in SHUTSTA.
     pivot : tuple of 2 floats [arcsec]
         V2, V3 of the reference point of the aperture.
+    simulated : bool
+        By the embedded instrument.
     """
 
     cal: Path
@@ -65,6 +68,7 @@ class Planned:
     mode: str
     state: str
     pivot: tuple[float, float]
+    simulated: bool = False
 
     @classmethod
     def read(cls, cal: Path, source: int) -> Planned | None:
@@ -94,6 +98,7 @@ class Planned:
                     mode=" ".join(str(top.get(k, "")) for k in ("DETECTOR", "FILTER", "GRATING")),
                     state=str(slit["SHUTSTA"]),
                     pivot=(float(slit["V2_REF"]), float(slit["V3_REF"])),
+                    simulated=is_simulated(top),
                 )
             except KeyError as error:
                 raise DataError(f"keyword missing: {error}", file=cal, remedy="redo calibrate") from error
@@ -162,12 +167,10 @@ def measure_source(planned: Sequence[Planned], loss: SlitLoss | None = None, lea
         A file is damaged.
     """
     done: list[_Exposure] = []
-    for one in planned:
-        done.append(_measure(one))
-        if done[0].found is None or done[0].found.snr < least_snr / 2:
-            break  # too faint: the others need not be read
-    geometry = done[0].geometry
+    for mode in sorted({p.mode for p in planned}):
+        done += _measure_mode([p for p in planned if p.mode == mode], least_snr)
     good = [e for e in done if e.found is not None and e.found.snr >= least_snr]
+    geometry = (good or done)[0].geometry
     places = [e.found for e in good if e.found is not None]
     if not places:
         return Measured(planned[0].source, geometry.place, geometry.per_pitch, None, None)
@@ -221,6 +224,14 @@ def _in_unit(trace: Trace, scale: float) -> Trace:
     return Trace(
         trace.flux * unit, trace.ivar / unit**2, trace.wave, trace.edges, trace.shutters, trace.open_height, trace.pitch
     )
+
+
+def _measure_mode(planned: Sequence[Planned], least_snr: float) -> list[_Exposure]:
+    """Measure the exposures of one detector and disperser; only the first where that is far too faint."""
+    first = _measure(planned[0])
+    if first.found is None or first.found.snr < least_snr / 2:
+        return [first]
+    return [first, *map(_measure, planned[1:])]
 
 
 def _measure(planned: Planned) -> _Exposure:

@@ -93,6 +93,7 @@ class CalibrateSettings(Settings):
 
     share: bool = Field(
         True,
+        exclude=True,
         description="share among the sources of an exposure what is the same; without it, one stock run per source",
     )
     barshadow: bool = Field(False, description="apply the stock bar-shadow correction")
