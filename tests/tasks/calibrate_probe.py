@@ -35,7 +35,8 @@ class Bench:
     def __call__(self, name: str, source: int = 13, place: tuple[float, float] | None = None, **settings: Any) -> Path:
         cal = self.folder / f"jw00001001001_03101_00001_nrs1_{source}{name}_cal.fits"
         kind = settings.pop("kind", None)
-        calibrate(self.rate, cal, source, CalibrateSettings(**settings), positions=place and {1: place}, source_type=kind)
+        places = place and {1: place}
+        calibrate(self.rate, cal, source, CalibrateSettings(**settings), positions=places, source_type=kind)
         return cal
 
     def look(self, name: str, **options: Any) -> dict[str, Any]:
