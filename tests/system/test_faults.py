@@ -165,6 +165,7 @@ def resume_until_done(line: Line, cwd: Path, planned: Iterable[Moment]) -> Count
     return met
 
 
+@pytest.mark.slow
 def test_killed_at_a_few_random_moments(handful, tmp_path):
     resume_until_done(handful, tmp_path, moments(SEED, FEW_KILLS, handful.seconds))
 
@@ -227,6 +228,7 @@ def test_interrupted_at_random_moments(handful, tmp_path):
     handful.check(place)
 
 
+@pytest.mark.slow
 def test_two_runs_at_once(handful, tmp_path):
     """The second refuses and says who works there; the first never notices."""
     place, first = begun(handful, tmp_path)
@@ -258,6 +260,7 @@ def kill_worker(running) -> None:
     running.workers()[0].kill()
 
 
+@pytest.mark.slow
 def test_worker_killed_from_outside(handful, tmp_path):
     place, running = begun(handful, tmp_path)
     kill_worker(running)
