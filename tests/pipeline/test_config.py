@@ -12,6 +12,7 @@ from nirfire.errors import DataError
 from nirfire.pipeline import config
 from nirfire.pipeline.config import DEFAULT, SET, Configuration, load, merge, observation_layer, set_layer, user_layer
 from nirfire.pipeline.config_doc import reference_page, rows
+from nirfire.tasks.settings import CalibrateSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -208,6 +209,15 @@ def test_rows_show_parameters_of_stock_steps():
     found = {row[0]: row for row in rows(load(set_layer(["stack.steps.pixel_replace.n_adjacent_cols=4"])))}
     key = "stack.steps.pixel_replace.n_adjacent_cols"
     assert found[key][1:3] == ("4", SET) and found[key][3]
+
+
+def test_settings_that_change_no_product_make_none_stale() -> None:
+    changed = CalibrateSettings(
+        share=False, keep_inputs=True, empirical_wavecorr="a.ecsv", source_types={101: "extended"}
+    )
+    assert changed.model_dump(mode="json") == CalibrateSettings().model_dump(mode="json")
+    assert changed.empirical_wavecorr is not None
+    assert changed.empirical_wavecorr.is_absolute()
 
 
 def test_the_committed_page_is_the_generated_one():
