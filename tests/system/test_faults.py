@@ -365,6 +365,7 @@ def on_disk(line: Line, disk: SmallDisk) -> tuple[Workspace, Workspace]:
     return (Workspace(root / "out", line.place.observation) for root in (disk.folder, disk.outside))
 
 
+@pytest.mark.slow
 def test_full_disk(handful, tmp_path, disk):
     """It is said which file could not be written and what to do; when there is room again, the run goes on."""
     place, seen = on_disk(handful, disk)
@@ -399,6 +400,7 @@ def test_disk_full_from_the_start(handful, tmp_path, disk, leave):
     assert differences(handful.place, seen) == []
 
 
+@pytest.mark.slow
 def test_read_only_workspace(handful, tmp_path, disk):
     place, seen = on_disk(handful, disk)
     disk.remount("ro")
