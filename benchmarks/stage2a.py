@@ -34,6 +34,7 @@ from nirfire.tasks.settings import CalibrateSettings
 SIZES = (1, 10, 50, 100, 200)
 ALONE = 5  # stock runs
 GOAL_SECONDS, GOAL_SIZE, GOAL_MEMORY = 1.3, 100, 1.5
+GOAL_RATIO = 6.6 / GOAL_SECONDS  # the goal was set on a machine on which a stock run takes 6.6 s
 
 
 def crowded(n: int) -> Scene:
@@ -67,7 +68,8 @@ def cost() -> list[dict]:
         each = sum(shared[:n]) / n
         goal = {"goal": f"<= {GOAL_SECONDS}", "ok": each <= GOAL_SECONDS} if n == GOAL_SIZE else {}
         rows.append(entry(f"stage 2a: {n} sources of an exposure, CPU time per source", each, "s", **goal))
-        rows.append(entry(f"stage 2a: {n} sources, stock runs over this", alone / each, "x"))
+        goal = {"goal": f">= {GOAL_RATIO:.3g}", "ok": alone / each >= GOAL_RATIO} if n == GOAL_SIZE else {}
+        rows.append(entry(f"stage 2a: {n} sources, stock runs over this", alone / each, "x", **goal))
     ok = memory < GOAL_MEMORY
     rows.append(entry("stage 2a: largest memory of the process", memory, "GB", f"< {GOAL_MEMORY}", ok))
     return rows
