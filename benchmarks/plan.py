@@ -21,11 +21,12 @@ from nirfire.pipeline.jobs import Job, Order, Outcome, Task
 from nirfire.pipeline.ledger import Ledger
 from nirfire.pipeline.observation import discover, files_in
 from nirfire.pipeline.plan import Plan
-from nirfire.pipeline.recipe import Special, make_jobs
+from nirfire.pipeline.recipe import make_jobs
 from nirfire.pipeline.run import look_at
 from nirfire.pipeline.schedule import Policy, Scheduler
 from nirfire.pipeline.select import Selection
 from nirfire.pipeline.shelf import Shelf
+from nirfire.pipeline.special import Special
 from nirfire.pipeline.target import observations
 from nirfire.products.naming import Workspace
 from nirfire.products.rate import EXP_TYPE

@@ -256,6 +256,23 @@ def sources(
 
 
 @app.command()
+def stuck(
+    target: Target = Path(),
+    workspace: Place = None,
+    obs: Names = None,
+    source: Annotated[int | None, typer.Option(help="All shutters of this source, open ones too.")] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for figures of the evidence: of the source, or of all with a stuck shutter."),
+    ] = None,
+) -> None:
+    """List the shutters that are stuck closed: those that were found, and those that you list."""
+    from nirfire.commands.stuck import stuck as show
+
+    raise typer.Exit(show(_aim(target, workspace, obs, (None, None)), source=source, figures=figures))
+
+
+@app.command()
 def pointing(
     target: Target = Path(),
     workspace: Place = None,

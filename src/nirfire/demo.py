@@ -25,7 +25,6 @@ from nirfire.pipeline.target import Observation as Reduction
 from nirfire.products.atomic import write_text
 from nirfire.products.naming import TRUTH, UNCAL, Workspace
 from nirfire.simulate.cache_place import instrument_key
-from nirfire.tasks.stuck import StuckList, write_stuck
 
 if TYPE_CHECKING:  # the simulator takes a second to import, and a demo that is finished needs none
     from nirfire.simulate.observation import Exposure, Observation
@@ -94,9 +93,6 @@ def run_demo(workspace: Workspace, demo: DemoOptions, options: RunOptions, progr
     with locked(workspace):
         if not _is_made(raw, facts):
             simulated = _simulate(demo, facts, workspace, options, progress)
-        begun = workspace.origin.exists()  # then it is the user's: they may have changed or removed it
-        if not (begun or workspace.stuck_list.exists()) and _is_made(raw, facts):
-            write_stuck(workspace.stuck_list, stuck_as_inspected(raw))
     report = run_observation(Reduction(workspace, raw, resolved=load()), options, progress)
     return RunReport(
         (*simulated.stages, *report.stages),
@@ -195,22 +191,3 @@ def _simulate(
     ledger.close()
     stages = recorder.stages()
     return RunReport(stages, sum(s.seconds for s in stages), peak[0])
-
-
-def stuck_as_inspected(raw: Path) -> StuckList:
-    """The stuck-closed shutters as a person would list them after looking at the calibrated nods."""
-    from astropy.table import Table
-
-    from nirfire.simulate import truth
-
-    table = Table.read(raw / TRUTH / truth.STUCK)
-    roots = sorted({"_".join(path.name.split("_")[:2]) for path in raw.glob(f"*{UNCAL}")})
-    return {root: _ordinals(table) for root in roots} if len(table) else {}
-
-
-def _ordinals(table: Any) -> dict[int, tuple[int, ...]]:
-    found: dict[int, tuple[int, ...]] = {}
-    for row in table:
-        source = int(row["source_id"])
-        found[source] = (*found.get(source, ()), int(row["ordinal"]))
-    return found

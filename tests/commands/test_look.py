@@ -43,7 +43,7 @@ def test_looking_at_what_was_never_run_changes_nothing(bench):
     code, said = do(bench, "plan", "--list")
     assert f"calibrate {ROOT}_00002_nrs1 105 to do" in said
     code, said = do(bench, "run", "--dry-run", "--to", "calibrate")
-    assert "raw: 10 of 10 jobs would run" in said
+    assert "raw: 11 of 11 jobs would run" in said
     code, said = do(bench, "status")
     assert code == 0
     assert tree(bench) == before
@@ -72,9 +72,9 @@ def test_status_says_what_is_stale_why_and_what_to_do(bench):
     assert "stale: 4 made from those" in said
     assert f"nirfire run {bench.place.folder} --rerun stale" in said
     code, said = do(bench, "run", "--dry-run")
-    assert "0 of 22 jobs would run" in said
+    assert "0 of 23 jobs would run" in said
     code, said = do(bench, "run", "--dry-run", "--rerun", "stale", target=bench.place.folder)
-    assert "6 of 22 jobs would run" in said
+    assert "6 of 23 jobs would run" in said
     code, said = do(bench, "run", "--dry-run", "--overwrite", "--from", "redshift")
     assert "3 of 3 jobs would run" in said
 

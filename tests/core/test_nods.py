@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from nirfire.core.nods import median_variance, subtract_median_of_others
+from nirfire.core.nods import (
+    background_variance,
+    median_of_others,
+    median_variance,
+    nod_covariance,
+    subtract_median_of_others,
+)
 
 
 def frozen(*arrays):
@@ -68,3 +74,35 @@ def test_an_exposure_is_never_its_own_background():
 def test_one_exposure_is_refused():
     with pytest.raises(ValueError, match="two exposures"):
         subtract_median_of_others(np.zeros((1, 2, 2)), np.ones((1, 2, 2)))
+
+
+@pytest.mark.parametrize("n_nods", [2, 3, 4, 5, 6])
+def test_covariance_between_the_nods_is_that_of_a_simulation(n_nods):
+    rng = np.random.default_rng(n_nods)
+    sample, every = rng.normal(size=(n_nods, 400, 500)), np.ones((n_nods, 400, 500), dtype=bool)
+    left = sample - median_of_others(sample, every).value
+    simulated = np.cov(left.reshape(n_nods, -1))
+    used = median_of_others(sample[:, :1, :1], every[:, :1, :1]).used
+    found = nod_covariance(np.ones((n_nods, 1, 1)), used)[..., 0, 0]
+    assert found == pytest.approx(simulated, abs=0.015)
+
+
+def test_covariance_knows_what_was_used_and_unequal_noise():
+    rng = np.random.default_rng(5)
+    sigma, shape = np.array([1.0, 2.0, 0.5]), (3, 400, 500)
+    sample, good = rng.normal(size=shape) * sigma[:, np.newaxis, np.newaxis], np.ones(shape, dtype=bool)
+    good[1, :, 0] = False
+    background = median_of_others(sample, good)
+    found = nod_covariance(np.broadcast_to(sigma[:, np.newaxis, np.newaxis] ** 2, shape), background.used)
+    left = sample - background.value
+    assert found[..., 0, 5] == pytest.approx(np.cov(left.reshape(3, -1)), abs=0.05)
+    assert found[0, 2, 0, 0] == pytest.approx(-(1 + 0.25))  # each is all of the other's background
+    assert background_variance(np.ones(shape), background.used)[0, 0, :2] == pytest.approx([1.0, 0.5])
+
+
+def test_only_allowed_exposures_serve():
+    flux, good = np.array([1.0, 2.0, 4.0])[:, np.newaxis, np.newaxis], np.ones((3, 1, 1), dtype=bool)
+    allowed = np.array([[False, True, False], [False, False, False], [True, True, False]])
+    background = median_of_others(flux, good, allowed)
+    assert background.value[:, 0, 0] == pytest.approx([2.0, 0.0, 1.5])
+    assert background.there[:, 0, 0].tolist() == [True, False, True]

@@ -21,6 +21,7 @@ from nirfire.pipeline.report import RunReport
 from nirfire.pipeline.run import Progress, RunOptions, run_observation
 from nirfire.pipeline.select import Selection
 from nirfire.pipeline.target import Layers, Observation, observations
+from nirfire.products.atomic import write_fits
 from nirfire.products.naming import UNCAL, Workspace
 from nirfire.products.rate import EXP_TYPE
 
@@ -78,11 +79,17 @@ def write_survey(folder: Path, nods: int = 2, sources: Iterable[int] = (101, 103
     return folder
 
 
+def _will() -> dict:
+    named = os.environ.get(WILL)
+    return json.loads(Path(named).read_text()) if named and Path(named).exists() else {}
+
+
 def _end(stage: str, out: Path) -> None:
     """Write a product, or end as the file that the environment names says: ``{"calibrate 103": "failed"}``."""
-    named = os.environ.get(WILL)
-    will = json.loads(Path(named).read_text()) if named and Path(named).exists() else {}
+    will = _will()
     for name, how in will.items():
+        if name == "found":
+            continue
         task, _, rest = name.partition(" ")
         if task == stage and rest in out.name:
             ENDS[how]()
@@ -98,11 +105,24 @@ def clean(rateraw: Path, rate: Path, settings: object, regions: str = "") -> Non
     _end("clean", rate)
 
 
+def shutters(inputs: list[Path], table: Path, settings: object) -> None:
+    """Find what the file says is ``found``: source -> ordinals."""
+    _end("shutters", table)
+    found = [(int(s), k) for s, ordinals in _will().get("found", {}).items() for k in ordinals]
+    rows = Table(rows=found or None, names=("source", "ordinal"), dtype=(int, int))
+    rows["closed"] = np.ones(len(rows), dtype=bool)
+    write_fits(table, fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(rows, name="VERDICTS")]))
+
+
 def calibrate(cal: Path, **_: object) -> None:
     _end("calibrate", cal)
 
 
-def nodsub(cals: list[Path], outputs: list[Path], settings: object) -> None:
+def sky(cals: list[Path], sky: Path, settings: object) -> None:
+    _end("sky", sky)
+
+
+def nodsub(inputs: list[Path], outputs: list[Path], settings: object, **_: object) -> None:
     for out in outputs:
         _end("nodsub", out)
 

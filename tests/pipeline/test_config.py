@@ -106,7 +106,7 @@ def test_set_items_of_a_wrong_form(item):
         ("n_iter=3", "did you mean clean.n_iter?"),
         ("redshift.half_width=3", "did you mean extract.half_width?"),
         ("nodsub.qqq=3", "valid names: nodsub.least"),
-        ("qqq=3", "valid names: detector, clean, calibrate"),
+        ("qqq=3", "valid names: detector, clean, shutters, calibrate"),
     ],
 )
 def test_unknown_names_are_answered_with_the_nearest(item, wanted):

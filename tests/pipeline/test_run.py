@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
 from nirfire.errors import DataError
 from nirfire.pipeline import run as run_module
@@ -22,14 +23,18 @@ from nirfire.pipeline.run import look_at
 from nirfire.pipeline.select import Selection, Shard
 from nirfire.pipeline.stale import roots, why
 from nirfire.products.atomic import write_text
-from nirfire.products.naming import SPEC, ExposureName, Workspace
+from nirfire.products.naming import BKGSUB, CAL, SPEC, ExposureName, Workspace
+from nirfire.products.provenance import read_facts
 from nirfire.tasks.stuck import write_stuck
 
 from .survey import CARDS, METAFILE, ROOT, Bench, write_metafile, write_survey
 from .toy import descendants, those
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
-JOBS = {"detector": 2, "clean": 2, "calibrate": 6, "nodsub": 3, "stack": 3, "extract": 3, "redshift": 3}
+JOBS = {
+    **{"detector": 2, "clean": 2, "shutters": 1, "calibrate": 6},
+    **{"nodsub": 3, "stack": 3, "extract": 3, "redshift": 3},
+}
 FIRST, SECOND = f"{ROOT}_00001_nrs1", f"{ROOT}_00002_nrs1"
 
 
@@ -81,7 +86,7 @@ def test_a_whole_run_then_nothing(bench):
     assert (report.exit_code, report.stale) == (0, 0)
     assert report.peak_memory > 0
     before = bench.products()
-    assert len(before) == 2 + 2 + 6 + 6 + 3 + 3 + 3
+    assert len(before) == 2 + 2 + 1 + 6 + 6 + 3 + 3 + 3
     catalogue = bench.place.summary("ecsv").stat().st_mtime_ns
     again = bench.run()
     assert set(ended(again).values()) == {SKIPPED}
@@ -103,6 +108,16 @@ def stuck_entry(bench):
     return lambda job: job.stage == "calibrate" and job.source == 103, "arguments closed [] -> [2]"
 
 
+def found_shutter(bench):
+    """What the product says, as if the stage had found it."""
+    path = bench.place.shutters(ROOT)
+    with fits.open(path) as hdus:
+        rows = Table({"source": [103], "ordinal": [2], "closed": [True]})
+        hdus["VERDICTS"] = fits.BinTableHDU(rows, name="VERDICTS")
+        hdus.writeto(path, overwrite=True, checksum=True)
+    return lambda job: job.stage == "calibrate" and job.source == 103, "arguments closed [] -> [2]"
+
+
 def setting(bench):
     bench.items = ("clean.n_iter=3",)
     return lambda job: job.stage == "clean", "settings n_iter 5 -> 3"
@@ -119,7 +134,7 @@ def raw_file(bench):
     return lambda job: job.id == ("detector", SECOND), f"input {path.name} changed"
 
 
-@pytest.mark.parametrize("change", [stuck_entry, setting, metafile, raw_file], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("change", [stuck_entry, found_shutter, setting, metafile, raw_file], ids=lambda f: f.__name__)
 def test_a_change_makes_exactly_its_descendants_stale(finished, change):
     assert set(states(finished).values()) == {DONE}
     first, reason = change(finished)
@@ -136,6 +151,60 @@ def test_a_change_makes_exactly_its_descendants_stale(finished, change):
     assert those(ended(report), DONE) == hit
     assert report.stale == 0
     assert set(states(finished).values()) == {DONE}
+
+
+def closed_of(bench):
+    return {job.source: plan.asked(job)["closed"] for plan in [look(bench).plan] for job in plan.jobs if job.asks}
+
+
+def test_shutters_that_are_found_are_closed_in_the_same_run_and_a_list_wins(bench):
+    bench.will(found={"103": [2], "105": [1, 3]})
+    write_stuck(bench.place.stuck_list, {ROOT: {105: ()}})
+    bench.run()
+    assert closed_of(bench) == {101: (), 103: (2,)}
+    assert set(states(bench).values()) == {DONE}, "nothing that was made after it is stale"
+    facts = read_facts(bench.place.slit(ExposureName(FIRST), 103, CAL))
+    assert facts["arguments"]["closed"] == [2]
+    bench.will()
+    bench.items = ("shutters.false_alarms=0.01",)
+    report = bench.run(rerun="stale")
+    redone = {"shutters " + ROOT} | {key for key in ended(report) if " 103" in key}
+    assert those(ended(report), DONE) == redone
+
+
+def test_without_a_verdict_the_sources_go_on(bench):
+    bench.will(shutters="failed")
+    report = bench.run()
+    assert report.exit_code == 3
+    assert those(ended(report), FAILED) == {f"shutters {ROOT}"}
+    assert len(those(ended(report), DONE)) == sum(JOBS.values()) - 1
+
+
+def test_nods_are_paired_and_left_out_as_people_say(bench):
+    bench.run()
+    bench.place.nod_list.write_text(f"[{ROOT}]\n103 = {{ 2 = [] }}\n105 = {{ left_out = [1] }}\n")
+    report = bench.run(rerun="stale")
+    touched = {key for key in ended(report) if key.split()[-1] in ("103", "105") and key.startswith("nodsub")}
+    touched |= {f"sky {ExposureName(SECOND).both}"}  # 105 has one nod left
+    touched |= {f"{stage} {s} PRISM CLEAR" for stage in ("stack", "extract", "redshift") for s in (103, 105)}
+    assert those(ended(report), DONE) == touched
+    left = {path.name for path in bench.place.sources.rglob(f"*{BKGSUB}")}
+    gone = {bench.place.slit(ExposureName(name), s, BKGSUB).name for name, s in ((SECOND, 103), (FIRST, 105))}
+    assert len(left) == 4
+    assert not left & gone
+    bench.place.nod_list.write_text(f"[{ROOT}]\nall = {{ left_out = [7] }}\n")
+    assert any("03101_00007" in note for note in look(bench).notes)
+
+
+def test_a_sky_is_made_for_sources_that_want_it(bench):
+    bench.items = ("nodsub.backgrounds={103='global'}",)
+    bench.run()
+    plan = look(bench).plan
+    skies = [job for job in plan.jobs if job.stage == "sky"]
+    assert [job.key for job in skies] == [ExposureName(name).both for name in (FIRST, SECOND)]
+    assert all(len(job.gathered) == 3 for job in skies)
+    users = [job.source for job in plan.jobs if job.stage == "nodsub" and skies[0].outputs[0] in job.gathered]
+    assert users == [103]
 
 
 def test_a_mask_makes_exactly_its_descendants_stale(bench):
@@ -223,13 +292,12 @@ def test_stages_and_gratings_are_chosen(tmp_path, monkeypatch):
 
 def test_shards_together_are_a_whole_run(bench, finished_folder):
     counts = Counter()
-    for stages in (("detector", "clean"), ("calibrate", "redshift")):
-        for k in (1, 2, 3):
-            report = bench.run(Selection(*stages, shard=Shard(k, 3)))
+    for stages, parts in ((("detector", "clean"), 3), (("shutters", "shutters"), 0), (("calibrate", "redshift"), 3)):
+        for shard in [Shard(k, parts) for k in range(1, parts + 1)] or [None]:
+            report = bench.run(Selection(*stages, shard=shard))
             assert report.exit_code == 0
             counts.update(ended(report).values())
     assert counts == {DONE: sum(JOBS.values())}
-    assert not bench.place.summary("ecsv").exists(), "that is left to the whole run"
     assert len(list(bench.place.folder.glob("ledger-shard-*.sqlite"))) == 3
     report = bench.run()
     assert set(ended(report).values()) == {SKIPPED}

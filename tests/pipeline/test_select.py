@@ -83,7 +83,7 @@ def test_a_shard_of_a_selection_is_that_of_the_whole():
 
 
 def test_a_shard_of_exposures_and_sources_is_refused():
-    with pytest.raises(DataError, match="either exposures or sources") as caught:
+    with pytest.raises(DataError, match="looks at all exposures") as caught:
         Selection(shard=Shard(1, 2))
     assert "--to clean" in str(caught.value)
     assert "--from calibrate" in str(caught.value)

@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 
 from nirfire.errors import DataError, NoWork
-from nirfire.products.slitcal import SlitCal
+from nirfire.products.slitcal import SlitCal, source_rows
 from nirfire.tasks.nodsub import NodsubSettings, nodsub
 
 SHAPE = (15, 40)
@@ -28,10 +28,31 @@ def slit_file(path, sci, *, var=1.0, pathloss=None, kind="POINT", start=(1, 1), 
     return path
 
 
-def run(paths):
-    outputs = [p.with_name(p.name.replace("_cal", "_cal_bkgsub")) for p in paths]
-    nodsub(paths, outputs, NodsubSettings())
+def run(paths, n_science=None, **arguments):
+    outputs = [p.with_name(p.name.replace("_cal", "_cal_bkgsub")) for p in paths[:n_science]]
+    nodsub(paths, outputs, NodsubSettings(), **arguments)
     return [SlitCal.read(p) for p in outputs]
+
+
+def exposure(k):
+    return f"jw01345062001_03101_{k:05d}_nrs1"
+
+
+def noisy(folder, n_nods, seed=1, sky=30.0):
+    """Blank nods with true errors."""
+    rng = np.random.default_rng(seed)
+    shape, paths = (20, 300), []
+    for k in range(1, n_nods + 1):
+        path = folder / f"{exposure(k)}_7_cal.fits"
+        paths.append(slit_file(path, sky + rng.normal(0, 2, shape), var=4.0))
+    return paths
+
+
+def change(path, **values):
+    """Set pixels: ``SCI=(row, column, value)``."""
+    with fits.open(path, mode="update") as hdus:
+        for name, (row, column, value) in values.items():
+            hdus[name].data[row, column] = value
 
 
 def test_sky_goes_source_stays_with_pathloss_inverted_around_it(tmp_path):
@@ -112,3 +133,106 @@ def test_all_nan_and_wrong_units_are_named(tmp_path):
     paths = [slit_file(tmp_path / f"{k}u_cal.fits", np.zeros(SHAPE), unit="MJy/sr") for k in range(2)]
     with pytest.raises(DataError, match=r"(?s)unit is 'MJy/sr'.*BUNIT"):
         run(paths)
+
+
+def test_the_noise_of_the_background_is_added_by_component_and_kept(tmp_path):
+    paths = noisy(tmp_path, 3)
+    with fits.open(paths[0], mode="update") as hdus:
+        hdus["VAR_RNOISE"].data[:] = 3.0
+    first, second, _ = run(paths)
+    assert first.var_rnoise == pytest.approx(np.full(first.shape, 3.0 + 0.5 * 2.0), rel=1e-5)
+    assert first.var_poisson == pytest.approx(np.full(first.shape, 2.0 + 0.5 * 2.0), rel=1e-5)
+    assert second.var_rnoise == pytest.approx(np.full(first.shape, 2.0 + 0.5 * 2.5), rel=1e-5)
+    with fits.open(first.path) as hdus, fits.open(paths[0]) as before:
+        assert hdus["SCI"].data + hdus["BKG"].data == pytest.approx(before["SCI"].data, abs=1e-4)
+        assert hdus["VAR_BKG"].data == pytest.approx(np.full(first.shape, 2.0), rel=1e-5)
+        assert (hdus["BKG_NODS"].data == 0b110).all()
+        assert list(hdus["BKG_EXPOSURES"].data["exposure"]) == [exposure(k) for k in (1, 2, 3)]
+        assert (hdus[0].header["NFSKY"], hdus[0].header["NFBKGNOD"]) == ("nods", 2)
+
+
+@pytest.mark.parametrize("n_nods", [2, 3, 5])
+def test_a_cosmic_ray_in_one_nod_is_not_printed_into_the_others(tmp_path, n_nods):
+    clean = [out.sci for out in run(noisy(tmp_path, n_nods))]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    paths = noisy(tmp_path, n_nods)
+    change(paths[0], SCI=(8, 77, 130.0))
+    hit = run(paths)
+    assert hit[0].bad[8, 77]
+    assert hit[0].dq[8, 77] & 16
+    for k, (before, after) in enumerate(zip(clean, hit, strict=True)):
+        left = np.where(after.bad, 0.0, after.sci - before) / np.where(after.bad, 1.0, after.err)
+        assert np.abs(left).max() < 0.5, k
+    assert all((out.bad.sum() <= (1 if n_nods > 2 else 2)) for out in hit)
+
+
+def test_a_line_of_the_source_stays_and_serves_not_as_background(tmp_path):
+    paths = noisy(tmp_path, 3)
+    for column, value in ((150, 430.0), (149, 180.0), (151, 180.0)):
+        change(paths[1], SCI=(10, column, value))
+    outs = run(paths)
+    assert outs[1].sci[10, 150] == pytest.approx(400, abs=10)
+    assert not outs[1].bad[10, 145:155].any()
+    assert np.abs(outs[0].sci[10, 149:152]).max() < 12
+
+
+def test_only_allowed_nods_serve_and_others_are_background_only(tmp_path):
+    paths = noisy(tmp_path, 3)
+    change(paths[1], SCI=(slice(None), slice(None), 50.0))
+    change(paths[2], SCI=(slice(None), slice(None), 10.0))
+    (only,) = run(paths, n_science=1, allowed={exposure(1): [exposure(3)]})
+    assert np.nanmedian(only.sci) == pytest.approx(20, abs=0.5)
+    assert sorted(p.name for p in tmp_path.glob("*bkgsub*")) == [f"{exposure(1)}_7_cal_bkgsub.fits"]
+
+
+def test_one_nod_without_a_pixel_does_not_stop_the_others(tmp_path):
+    paths = noisy(tmp_path, 3)
+    change(paths[0], SCI=(slice(None), slice(None), np.nan))
+    first, second, _ = run(paths)
+    assert first.bad.all()
+    assert fits.getval(first.path, "NFUSABLE") == 0
+    assert second.bad.sum() == 0
+
+
+def placed(path, state="1x1", number=365 * 29 + 100, y=0.1):
+    """Tell a file where its pixels and the source lie: row r is 5 pixels a shutter, columns 29 to 31."""
+    with fits.open(path, mode="update") as hdus:
+        shape = hdus["SCI"].data.shape
+        rows = np.repeat(28.5 + (np.arange(shape[0])[:, np.newaxis] + 0.5) / 5, shape[1], axis=1)
+        hdus.append(fits.ImageHDU(rows.astype(np.float32), name="SLIT_Y"))
+        hdus["SCI"].header.update({"SHUTSTA": state, "SHUTTRID": number, "SRCYPOS": y})
+
+
+def test_closed_shutters_of_adopted_cutouts_are_not_used(tmp_path):
+    paths = []
+    for k, (state, row) in enumerate((("1x1", 29), ("x11", 28), ("11x", 30)), start=1):
+        paths.append(slit_file(tmp_path / f"{exposure(k)}_7_cal.fits", np.full(SHAPE, 3.0)))
+        placed(paths[-1], state, 365 * row + 100)
+    outs = run(paths, closed=(3,))
+    assert [out.header["SRCFLUX"] for out in outs] == [True, True, False]
+    for out in outs:
+        assert out.bad[10:].all()
+        assert not out.bad[:10].any()
+        assert out.header["STKSHTRS"] == "3"
+
+
+def test_where_the_source_lies_and_how_much_of_it_nods_remove(tmp_path):
+    rng, shape = np.random.default_rng(4), (15, 200)
+    paths = []
+    for k, number in ((1, 30), (2, 29), (3, 31)):
+        row = (number - 28.5 + 0.1) * 5 - 0.5
+        light = 40 * np.exp(-0.5 * ((np.arange(15) - row) / 1.5) ** 2)[:, np.newaxis]
+        paths.append(slit_file(tmp_path / f"{exposure(k)}_7_cal.fits", 10 + light + rng.normal(0, 1, shape)))
+        placed(paths[-1], "1x1" if k == 1 else "x11" if k == 2 else "11x", 365 * (number - 1) + 100)
+    first = SlitCal.read(paths[0])
+    assert source_rows(first) == pytest.approx(np.full(200, (30.1 - 28.5) * 5 - 0.5), abs=1e-3)
+    out = run(paths)[0]
+    assert 0.01 < out.header["NODOVLP"] < 0.06
+    assert 0 < out.header["NODOVERR"] < 0.01
+
+
+def test_a_single_nod_without_a_sky_says_both(tmp_path):
+    (path,) = noisy(tmp_path, 1)
+    with pytest.raises(NoWork, match=r"(?s)1 nod only.*no sky of blank shutters"):
+        run([path])

@@ -32,7 +32,7 @@ class Task:
     gather : str
         Argument that takes a list of inputs of which those that exist are used; empty when there is none.
     paired : str
-        Argument that takes a list of outputs, one for each gathered input.
+        Argument that takes a list of outputs, one for each of the first gathered inputs.
     stock : bool
         The task runs the stock pipeline, so its version and the CRDS context belong to the fingerprint.
     shares : bool
@@ -69,13 +69,17 @@ class Job:
     gathered : tuple of Path
         Files of which those that are there are used.
     outputs : tuple of Path
-        Files written; where the task pairs them, one for each gathered input.
+        Files written; where the task pairs them, one for each of the first gathered inputs.
     source : int or None
         The source that it is about.
     exposure : str
         The exposure that it is about, if one.
     grating : str
         The disperser.
+    asks : Path or None
+        Product that says which shutters are closed for `source`: waited for, and what it says is an argument.
+    dropped : tuple of Path
+        Products of an earlier plan, removed when the job is done.
     """
 
     task: Task
@@ -88,6 +92,8 @@ class Job:
     source: int | None = None
     exposure: str = ""
     grating: str = ""
+    asks: Path | None = None
+    dropped: tuple[Path, ...] = ()
 
     @property
     def stage(self) -> str:

@@ -39,6 +39,8 @@ class Exposure:
         What its headers say.
     sources : tuple of int
         Every source in its slitlets.
+    blank : tuple of int
+        Its virtual sources, which are pieces of sky.
     """
 
     name: ExposureName
@@ -46,6 +48,7 @@ class Exposure:
     enters: str
     header: ExposureHeader
     sources: tuple[int, ...]
+    blank: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,8 +202,9 @@ def _exposure(name: ExposureName, path: Path, enters: str, metafiles: dict[Path,
     header = read_exposure_header(path)
     if header.metafile not in metafiles:
         metafiles[header.metafile] = Metafile.read(header.metafile)
-    sources = metafiles[header.metafile].source_ids(header.metadata_id)
-    return Exposure(name, path, enters, header, tuple(sources))
+    metafile, number = metafiles[header.metafile], header.metadata_id
+    sources, blank = metafile.source_ids(number), metafile.virtual_ids(number)
+    return Exposure(name, path, enters, header, tuple(sources), tuple(blank))
 
 
 def link_in(inputs: Inputs, workspace: Workspace) -> None:

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from nirfire.pipeline.jobs import BAD, BLOCKED, DONE, NO_WORK, Job
 from nirfire.pipeline.ledger import Ledger
-from nirfire.pipeline.shelf import Shelf
+from nirfire.pipeline.shelf import Look, Shelf
+from nirfire.products.shutters import read_closed
 from nirfire.tasks.settings import Config
 
 TODO, STALE = "to do", "stale"
@@ -78,6 +80,7 @@ class Plan:
 
     def __init__(self, jobs: list[Job], config: Config, shelf: Shelf, ledger: Ledger, crds: str) -> None:
         self.jobs, self.config, self.shelf, self.ledger, self.crds = jobs, config, shelf, ledger, crds
+        self._answers: dict[tuple[str, Look | None], dict[int, tuple[int, ...]]] = {}
         self.producers = {str(path): k for k, job in enumerate(jobs) for path in job.outputs}
         heads: dict[str, str] = {}
         for task in {job.stage: job.task for job in jobs}.values():
@@ -97,7 +100,18 @@ class Plan:
     def producers_of(self, k: int) -> set[int]:
         """Numbers of the jobs that this one hangs on."""
         job = self.jobs[k]
-        return {p for path in (*job.inputs, *job.gathered) if (p := self.producer(path)) is not None}
+        asked = (job.asks,) if job.asks else ()
+        return {p for path in (*job.inputs, *job.gathered, *asked) if (p := self.producer(path)) is not None}
+
+    def asked(self, job: Job) -> dict[str, Any]:
+        """Arguments of a job that another product says."""
+        if job.asks is None:
+            return {}
+        look = self.shelf.look(job.asks)
+        key = (str(job.asks), look)
+        if key not in self._answers:
+            self._answers[key] = read_closed(job.asks) if look else {}
+        return {"closed": self._answers[key].get(job.source or 0, ())}
 
     def ancestors(self, chosen: Iterable[int]) -> set[int]:
         """Numbers of these jobs and of all that they hang on."""
@@ -114,7 +128,8 @@ class Plan:
         """Facts and fingerprint of a job with these (name, fingerprint) inputs."""
         listed = ", ".join(f'"{name}": "{fingerprint}"' for name, fingerprint in inputs)
         lost = "".join(f', "{name}"' for name in missing)[2:]
-        arguments = f', "arguments": {json.dumps(job.facts, sort_keys=True)}' if job.facts else ""
+        known = job.facts | self.asked(job)
+        arguments = f', "arguments": {json.dumps(known, sort_keys=True)}' if known else ""
         facts = (
             f'{self._heads[job.stage]}{arguments}, "inputs": {{{listed}}}{f", {MISSING}: [{lost}]" if lost else ""}}}'
         )
@@ -143,7 +158,9 @@ class Plan:
 
     def products(self, job: Job) -> list[Path]:
         """The outputs that a complete job leaves: where they are paired with inputs, those of inputs that are there."""
-        return [job.outputs[k] for k in self.present(job)] if job.task.paired else list(job.outputs)
+        if not job.task.paired:
+            return list(job.outputs)
+        return [job.outputs[k] for k in self.present(job) if k < len(job.outputs)]
 
     def stored(self, job: Job) -> str | None:
         """Fingerprint in the products of a complete job; '' when they carry none.

@@ -3,8 +3,10 @@
     exposure (uncal)
       -> detector     ramps to raw count rates                          one job per exposure and detector
       -> clean        background and noise of the count-rate image      one job per exposure and detector
+      -> shutters     stuck-closed shutters, by their sky               one job per visit and activity
       -> calibrate    2D cutout of a source, wavelength and flux        one job per source and exposure
          (adopt       a cutout that others calibrated comes in here)
+      -> sky          sky of all blank shutters, if a source wants it   one job per exposure
       -> nodsub       sky from the other nods                           one job per source and background group
       -> stack        nods and detectors to one rectified 2D spectrum   one job per source and grating
       -> extract      2D to 1D                                          one job per source and grating
@@ -19,12 +21,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nirfire.pipeline.groups import Group, Labels, Slit, make_groups
 from nirfire.pipeline.jobs import Job, Task
 from nirfire.pipeline.observation import Cutout, Exposure, Inputs
+from nirfire.pipeline.special import Special
 from nirfire.products.naming import (
     BKGSUB,
     CAL,
@@ -38,10 +41,11 @@ from nirfire.products.naming import (
     Workspace,
 )
 from nirfire.products.positions import Positions
-from nirfire.tasks.stuck import StuckList
 
-EXPOSURE, PAIR, GROUP, COMBINED = (
+EXPOSURE, ACTIVITY, SHOT, PAIR, GROUP, COMBINED = (
     "exposure, detector",
+    "visit, activity",
+    "exposure",
     "source, exposure",
     "source, background group",
     "source, grating",
@@ -52,18 +56,24 @@ TASKS = {
         Task("detector", 1, "nirfire.tasks.detector:detector", "ramps to raw count rates", EXPOSURE, stock=True),
         Task("clean", 2, "nirfire.tasks.clean:clean", "background and noise of count rates", EXPOSURE, stock=True),
         Task(
-            *("calibrate", 2, "nirfire.tasks.calibrate:calibrate", "2D cutout, wavelength, flux", PAIR),
+            *("shutters", 1, "nirfire.tasks.shutters:shutters", "stuck-closed shutters, by their sky", ACTIVITY),
+            gather="inputs",
+            stock=True,
+        ),
+        Task(
+            *("calibrate", 3, "nirfire.tasks.calibrate:calibrate", "2D cutout, wavelength, flux", PAIR),
             stock=True,
             shares=True,
         ),
-        Task("adopt", 1, "nirfire.tasks.adopt:adopt", "cutouts that others calibrated", PAIR, stock=True),
+        Task("adopt", 2, "nirfire.tasks.adopt:adopt", "cutouts that others calibrated", PAIR, stock=True),
+        Task("sky", 1, "nirfire.tasks.sky:sky", "sky of all blank shutters", SHOT, gather="cals"),
         Task(
-            *("nodsub", 1, "nirfire.tasks.nodsub:nodsub", "sky from the other nods", GROUP),
-            gather="cals",
+            *("nodsub", 2, "nirfire.tasks.nodsub:nodsub", "sky from the other nods", GROUP),
+            gather="inputs",
             paired="outputs",
         ),
-        Task("stack", 1, "nirfire.tasks.stack:stack", "one rectified 2D spectrum", COMBINED, "inputs", stock=True),
-        Task("extract", 1, "nirfire.tasks.extract:extract", "2D to 1D", COMBINED, "inputs"),
+        Task("stack", 2, "nirfire.tasks.stack:stack", "one rectified 2D spectrum", COMBINED, "inputs", stock=True),
+        Task("extract", 2, "nirfire.tasks.extract:extract", "2D to 1D", COMBINED, "inputs"),
         Task("redshift", 1, "nirfire.tasks.redshift:redshift", "1D to redshift", COMBINED),
     )
 }
@@ -71,46 +81,8 @@ STAGES = tuple(TASKS)
 Places = dict[tuple[Path, int], dict[int, dict[int, tuple[float, float]]]]
 """(metafile, configuration) -> source -> dither point -> (x, y)."""
 EXPOSURE_STAGES = ("detector", "clean")
-
-
-@dataclass(frozen=True)
-class Special:
-    """What people say of an observation, beside its settings.
-
-    Attributes
-    ----------
-    stuck : dict
-        Stuck-closed shutters: root -> source -> ordinals.
-    masks : mapping
-        DS9 regions by exposure; their pixels are not used.
-    config_groups : tuple of tuple of str
-        Activities whose nods may pair.
-    positions : dict
-        Measured places of sources: exposure without detector -> source -> (x, y).
-    source_types : mapping of int to str
-        How single sources are calibrated.
-    tables : tuple of Path
-        Further files that the calibration of every source reads.
-    """
-
-    stuck: StuckList = field(default_factory=dict)
-    masks: Mapping[str, str] = field(default_factory=dict)
-    config_groups: tuple[tuple[str, ...], ...] = ()
-    positions: Positions = field(default_factory=dict)
-    source_types: Mapping[int, str] = field(default_factory=dict)
-    tables: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True)
-class Slit:
-    """A ``_cal.fits`` and what comes of it, there or to come."""
-
-    name: ExposureName
-    cal: Path
-    bkgsub: Path
-    group: str
-    grating: str
-    filter: str
+WHOLE_STAGES = ("shutters", "sky")
+"""What looks at many exposures or many sources at once."""
 
 
 def make_jobs(inputs: Inputs, workspace: Workspace, special: Special) -> list[Job]:
@@ -132,17 +104,35 @@ def make_jobs(inputs: Inputs, workspace: Workspace, special: Special) -> list[Jo
     """
     jobs: list[Job] = []
     slits: dict[int, list[Slit]] = defaultdict(list)
+    labels = Labels(special.config_groups, inputs.exposures)
     jobs += [_detector(e, workspace) for e in inputs.exposures if e.enters == UNCAL]
     jobs += [_clean(e, workspace, special) for e in inputs.exposures if e.enters != RATE]
+    jobs += _shutters(inputs, workspace)
     places = _measured_places(inputs.exposures, special.positions)
     for exposure in inputs.exposures:
-        jobs += _calibrate(exposure, workspace, special, slits, places)
-    jobs += _cutouts(inputs.cutouts, workspace, special, slits)
+        made = _calibrate(exposure, exposure.sources, workspace, special, places)
+        jobs += made
+        label, header = labels.of(exposure), exposure.header
+        for job in made:
+            source = job.source or 0
+            bkgsub = workspace.slit(exposure.name, source, BKGSUB)
+            slits[source].append(Slit(exposure.name, job.outputs[0], bkgsub, label, header.grating, header.filter))
+    jobs += _cutouts(inputs.cutouts, workspace, labels, slits)
     _expect_lost(inputs, workspace, slits)
+    groups = {source: make_groups(source, slits[source], special.nods) for source in sorted(slits)}
+    wanted = _wanted_skies(groups, special)
+    blank = [
+        job
+        for exposure in inputs.exposures
+        if exposure.name.both in wanted
+        for job in _calibrate(exposure, exposure.blank, workspace, special, places)
+    ]
+    cals = [slit.cal for source in sorted(slits) for slit in slits[source]]
+    jobs += [*blank, *_skies(wanted, [*cals, *(path for job in blank for path in job.outputs)], workspace)]
     combined: dict[str, list[Job]] = {"stack": [], "extract": [], "redshift": []}
-    for source in sorted(slits):
-        jobs += _nodsub(source, slits[source])
-        for (grating, filter_), paths in _by_grating(slits[source]):
+    for source, mine in groups.items():
+        jobs += [_nodsub(source, group, workspace, special) for group in mine if group.science]
+        for (grating, filter_), paths in _by_grating(slit for group in mine for slit in group.science):
             for job in _combine(source, grating, filter_, paths, workspace):
                 combined[job.stage].append(job)
     return [*jobs, *combined["stack"], *combined["extract"], *combined["redshift"]]
@@ -192,20 +182,36 @@ def _measured_places(exposures: Iterable[Exposure], positions: Positions) -> Pla
     return places
 
 
+def _shutters(inputs: Inputs, workspace: Workspace) -> list[Job]:
+    """One job for each visit and activity: from its rates, or from its cutouts where there are only those."""
+    rates: dict[str, list[Exposure]] = defaultdict(list)
+    cutouts: dict[str, list[Cutout]] = defaultdict(list)
+    for exposure in inputs.exposures:
+        rates[exposure.name.root].append(exposure)
+    for cutout in inputs.cutouts:
+        cutouts[cutout.name.root].append(cutout)
+    jobs = []
+    for root in sorted(rates.keys() | cutouts.keys()):
+        mine, table = rates.get(root, []), workspace.shutters(root)
+        given = tuple(_made_or_given(e, RATE, workspace) for e in mine) or tuple(c.path for c in cutouts[root])
+        metafiles = tuple(sorted({e.header.metafile for e in mine}))
+        grating = mine[0].header.grating if mine else cutouts[root][0].grating
+        job = Job(TASKS["shutters"], root, {"table": table}, {}, metafiles, given, (table,), None, root, grating)
+        jobs.append(job)
+    return jobs
+
+
 def _calibrate(
-    exposure: Exposure, workspace: Workspace, special: Special, slits: dict[int, list[Slit]], places: Places
+    exposure: Exposure, sources: Iterable[int], workspace: Workspace, special: Special, places: Places
 ) -> list[Job]:
     name, header = exposure.name, exposure.header
     measured, own = places[header.metafile, header.metadata_id], special.positions.get(name.both, {})
     rate = _made_or_given(exposure, RATE, workspace)
-    closed = special.stuck.get(name.root, {})
-    group = _group(name, special.config_groups, header.sub_dither)
     jobs = []
-    for source in exposure.sources:
+    for source in sources:
         cal = workspace.slit(name, source, CAL)
-        bkgsub = workspace.slit(name, source, BKGSUB)
-        slits[source].append(Slit(name, cal, bkgsub, group, header.grating, header.filter))
-        facts: dict[str, Any] = {"source": source, "closed": closed.get(source, ())}
+        closed, asks = _closed(name.root, source, workspace, special)
+        facts: dict[str, Any] = {"source": source, **closed}
         if source in measured:
             mine = {header.dither_point: own[source]} if source in own else {}
             facts["positions"] = {**measured[source], **mine}
@@ -222,19 +228,27 @@ def _calibrate(
                 source=source,
                 exposure=name.exposure,
                 grating=header.grating,
+                asks=asks,
             )
         )
     return jobs
 
 
-def _cutouts(cutouts: list[Cutout], workspace: Workspace, special: Special, slits: dict[int, list[Slit]]) -> list[Job]:
+def _closed(root: str, source: int, workspace: Workspace, special: Special) -> tuple[dict[str, Any], Path | None]:
+    """Closed shutters of a source as people list them, or else the product that is asked for them."""
+    listed = special.stuck.get(root, {})
+    if source in listed:
+        return {"closed": listed[source]}, None
+    return {}, workspace.shutters(root)
+
+
+def _cutouts(cutouts: list[Cutout], workspace: Workspace, labels: Labels, slits: dict[int, list[Slit]]) -> list[Job]:
     """Jobs that adopt cutouts; those that nirfire calibrated are used where they lie."""
     jobs = []
     for c in cutouts:
         cal = c.path if c.ours else workspace.slit(c.name, c.source, CAL)
-        group = _group(c.name, special.config_groups, 1)
         bkgsub = workspace.slit(c.name, c.source, BKGSUB)
-        slits[c.source].append(Slit(c.name, cal, bkgsub, group, c.grating, c.filter))
+        slits[c.source].append(Slit(c.name, cal, bkgsub, labels.named(c.name), c.grating, c.filter, adopted=True))
         if not c.ours:
             arguments = {"cutout": c.path, "cal": cal}
             key, exposure = f"{c.name} {c.source}", str(c.name)
@@ -257,29 +271,65 @@ def _expect_lost(inputs: Inputs, workspace: Workspace, slits: dict[int, list[Sli
                 found.append(Slit(name, cal, bkgsub, group, like.grating, like.filter))
 
 
-def _group(name: ExposureName, config_groups: tuple[tuple[str, ...], ...], sub_dither: int) -> str:
-    """Background group of an exposure: nods with the same label are subtracted from each other."""
-    visit, activity = name.root.split("_")
-    together = next(("+".join(group) for group in config_groups if activity in group), activity)
-    dither = f"_dither{sub_dither}" if sub_dither > 1 else ""
-    return f"{visit}_{together}{dither} {name.detector}"
+def _wants_sky(source: int, group: Group, special: Special) -> bool:
+    """True when the sky of all blank shutters may be needed: it is asked for, or there is no other nod."""
+    kind = special.backgrounds.get(source, special.background)
+    return bool(group.science) and (kind != "nods" or len(group.members) == 1)
 
 
-def _nodsub(source: int, slits: list[Slit]) -> list[Job]:
-    groups: dict[tuple[str, str], list[Slit]] = defaultdict(list)
-    for slit in slits:
-        groups[slit.group, slit.grating].append(slit)
-    jobs = []
-    for (group, grating), members in sorted(groups.items()):
-        outputs = tuple(m.bkgsub for m in members)
-        cals = tuple(m.cal for m in members)
-        jobs.append(
-            Job(TASKS["nodsub"], f"{group} {source}", {}, {}, (), cals, outputs, source=source, grating=grating)
-        )
-    return jobs
+def _wanted_skies(groups: Mapping[int, list[Group]], special: Special) -> dict[str, str]:
+    """Exposures whose sky may be needed, and their gratings."""
+    return {
+        slit.name.both: slit.grating
+        for source, mine in groups.items()
+        for group in mine
+        if _wants_sky(source, group, special)
+        for slit in group.members
+    }
 
 
-def _by_grating(slits: list[Slit]) -> list[tuple[tuple[str, str], tuple[Path, ...]]]:
+def _skies(wanted: Mapping[str, str], cals: Iterable[Path], workspace: Workspace) -> list[Job]:
+    """One job for each exposure, from all its cutouts: of sources, and of virtual ones."""
+    members: dict[str, list[Path]] = defaultdict(list)
+    for path in cals:
+        if name := ExposureName.from_path(path):
+            members[name.both].append(path)
+    return [
+        Job(TASKS["sky"], both, {"sky": sky}, {}, (), tuple(members[both]), (sky,), None, both, wanted[both])
+        for both in sorted(wanted)
+        for sky in [workspace.sky(both)]
+    ]
+
+
+def _nodsub(source: int, group: Group, workspace: Workspace, special: Special) -> Job:
+    facts: dict[str, Any] = {}
+    skies: tuple[Path, ...] = ()
+    if source in special.backgrounds:
+        facts["background"] = special.backgrounds[source]
+    if group.allowed:
+        facts["allowed"] = dict(group.allowed)
+    if _wants_sky(source, group, special):
+        skies = tuple(workspace.sky(both) for both in sorted({slit.name.both for slit in group.members}))
+    asks = None
+    if any(slit.adopted for slit in group.members):  # they cannot be calibrated anew
+        closed, asks = _closed(group.members[0].name.root, source, workspace, special)
+        facts |= closed
+    no_science = {"no_science": [str(slit.name) for slit in group.others]} if group.others else {}
+    return Job(
+        TASKS["nodsub"],
+        key=f"{group.name} {source}",
+        arguments=facts,
+        facts=facts | no_science,
+        gathered=(*(slit.cal for slit in group.members), *skies),
+        outputs=tuple(slit.bkgsub for slit in group.science),
+        source=source,
+        grating=group.grating,
+        asks=asks,
+        dropped=tuple(slit.bkgsub for slit in group.dropped),
+    )
+
+
+def _by_grating(slits: Iterable[Slit]) -> list[tuple[tuple[str, str], tuple[Path, ...]]]:
     """The nod-subtracted files of each stack."""
     stacks: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for slit in slits:

@@ -40,7 +40,7 @@ from nirfire.products.provenance import Provenance, read_fingerprint, recording
 from nirfire.stsci.prefetch import prefetch_apart
 
 WORKER_GB = 2.0  # of the hungriest stage, the stock jump step
-REFERENCE_STAGES = {"detector", "clean", "calibrate"}
+REFERENCE_STAGES = {"detector", "clean", "shutters", "calibrate"}
 IN_CATALOGUE = ("extract", "redshift")
 INPUT = "input"  # stands for a stage in the record of a file that cannot be used
 SCRATCH = "nirfire-run-"

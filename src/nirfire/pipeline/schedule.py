@@ -176,7 +176,7 @@ class Scheduler:
         if ended:
             return ended
         log = job_log(job.stage, job.key)
-        arguments = dict(job.arguments)
+        arguments = {**job.arguments, **self.plan.asked(job)}
         settings = getattr(self.plan.config, job.stage, None)
         if settings is not None:
             arguments["settings"] = settings
@@ -184,7 +184,7 @@ class Scheduler:
             present = self.plan.present(job)
             arguments[job.task.gather] = [job.gathered[i] for i in present]
             if job.task.paired:
-                arguments[job.task.paired] = [job.outputs[i] for i in present]
+                arguments[job.task.paired] = self.plan.products(job)
         provenance = Provenance(made.facts, made.fingerprint, str(log))
         place = self.workspace.folder / log
         return Order(job.stage, job.key, job.task.call, arguments, place, provenance, self.policy.retries)
@@ -263,7 +263,7 @@ class Scheduler:
 
     def _remove(self, job: Job, kept: Collection[Path]) -> None:
         """Remove earlier products of a job that it does not make any more."""
-        for path in job.outputs:
+        for path in (*job.outputs, *job.dropped):
             if path not in kept and self.plan.shelf.there(path):
                 path.unlink(missing_ok=True)
                 self.plan.shelf.look_again(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 from nirfire.errors import DataError
 from nirfire.pipeline.jobs import Job
-from nirfire.pipeline.recipe import EXPOSURE_STAGES, STAGES
+from nirfire.pipeline.recipe import EXPOSURE_STAGES, STAGES, WHOLE_STAGES
 
 SHARD = re.compile(r"(\d+)/(\d+)")
 
@@ -77,14 +77,14 @@ class Selection:
         for name in (self.first, self.last):
             if name not in STAGES:
                 raise DataError(f"no such stage: {name}", key="--from/--to", remedy=f"use one of {', '.join(STAGES)}")
-        both = {stage in EXPOSURE_STAGES for stage in self.stages}
-        if not both:
+        if not self.stages:
             raise DataError(f"{self.first} comes after {self.last}", key="--from/--to", remedy="exchange them")
-        if self.shard and len(both) == 2:
+        if self.shard and WHOLE_STAGES[0] in self.stages:
             raise DataError(
-                "a shard has either exposures or sources, not both",
+                f"{WHOLE_STAGES[0]} looks at all exposures of an activity, a shard has only some",
                 key="--shard",
-                remedy=f"run an array with --to {EXPOSURE_STAGES[-1]}, then one with --from calibrate",
+                remedy=f"run an array with --to {EXPOSURE_STAGES[-1]}, then {WHOLE_STAGES[0]} without --shard "
+                f"(--from and --to {WHOLE_STAGES[0]}), then an array with --from calibrate",
             )
 
     @property

@@ -16,9 +16,10 @@ from nirfire.pipeline.observations_file import (
     read_observations,
     select_files,
 )
-from nirfire.pipeline.recipe import Special
+from nirfire.pipeline.special import Special
 from nirfire.products.atomic import write_text
 from nirfire.products.naming import Workspace
+from nirfire.products.nod_lists import nod_name, read_nod_lists
 from nirfire.products.positions import read_positions
 from nirfire.products.regions import join_masks, read_masks
 from nirfire.tasks.stuck import read_stuck
@@ -58,14 +59,17 @@ class Observation:
         stuck, drawn = read_stuck(self.workspace.stuck_list), read_masks(self.workspace.masks)
         listed = self.spec.masks if self.spec else {}
         masks = {name: join_masks((listed.get(name, ""), drawn.get(name, ""))) for name in listed | drawn}
-        settings = self.resolved.configuration.calibrate
+        calibrate, nodsub = self.resolved.configuration.calibrate, self.resolved.configuration.nodsub
         return Special(
             stuck,
             masks,
             self.spec.config_groups if self.spec else (),
             read_positions(self.workspace.positions) if self.workspace.positions.exists() else {},
-            settings.source_types,
-            () if settings.empirical_wavecorr is None else (settings.empirical_wavecorr,),
+            calibrate.source_types,
+            () if calibrate.empirical_wavecorr is None else (calibrate.empirical_wavecorr,),
+            read_nod_lists(self.workspace.nod_list),
+            nodsub.background,
+            nodsub.backgrounds,
         )
 
 
@@ -79,14 +83,34 @@ def unused(special: Special, inputs: Inputs) -> list[str]:
     for root, listed in special.stuck.items():
         if missing := sorted(set(listed) - sources.get(root, set())):
             found.append(f"stuck shutters for source {', '.join(map(str, missing))}, which {root} does not have")
+    found += _unused_nods(special, inputs)
     both = {e.name.both for e in inputs.exposures}
     found += [
         f"positions in {name}, which is not among the exposures" for name in special.positions if name not in both
     ]
     known = {source for listed in sources.values() for source in listed}
     placed = {source for listed in special.positions.values() for source in listed}
-    for what, named in (("position", placed), ("type", set(special.source_types))):
+    own = (("position", placed), ("type", set(special.source_types)), ("background", set(special.backgrounds)))
+    for what, named in own:
         found += [f"{what} of source {source}, which is not among the sources" for source in sorted(named - known)]
+    return found
+
+
+def _unused_nods(special: Special, inputs: Inputs) -> list[str]:
+    names = [*(e.name for e in inputs.exposures), *(c.name for c in inputs.cutouts)]
+    nods = {(name.visit, nod_name(name)) for name in names}
+    found = []
+    for root, lists in special.nods.items():
+        visit = root.partition("_")[0]
+        for source, said in lists.items():
+            named = {
+                *said.backgrounds,
+                *said.left_out,
+                *(nod for listed in said.backgrounds.values() for nod in listed),
+            }
+            absent = sorted(nod for nod in named if (visit, nod) not in nods)
+            if absent:
+                found.append(f"nod {', '.join(absent)} of {root}, source {source}: not among the exposures")
     return found
 
 

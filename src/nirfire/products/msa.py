@@ -148,6 +148,10 @@ class Metafile:
                 kept.setdefault(self.duplicates.get(i, i), i)
         return list(kept.values())
 
+    def virtual_ids(self, metadata_id: int) -> list[int]:
+        """The virtual sources of this configuration, negative numbers: pieces of sky planned like sources."""
+        return [i for i in np.unique(self.open_rows(metadata_id)["source_id"]).tolist() if i < 0]
+
     @cached_property
     def duplicates(self) -> dict[int, int]:
         """Sources that stand twice in the catalogue: the number that is dropped where both are, and the lower one.

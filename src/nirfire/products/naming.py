@@ -3,10 +3,12 @@
 A workspace looks like this::
 
     WORKSPACE/
-      exposures/  <exposure>_uncal.fits _rateraw.fits _rate.fits, MSA metafiles
+      exposures/  <exposure>_uncal.fits _rateraw.fits _rate.fits, MSA metafiles,
+                  <visit and activity>_shutters.fits, <exposure without detector>_sky.fits
       sources/<source>/  <exposure>_<source>_cal.fits _cal_bkgsub.fits,
                          <observation>_<grating>_<filter>_<source>_s2d.fits _spec.fits _zfit.fits
       catalogue/  <observation>_summary.ecsv ...
+      stuck_closed_shutters.toml, nods.toml (what people say of shutters and nods)
       positions.ecsv (places of the sources in their shutters, instead of the planned ones)
       masks/  <exposure>.reg (drawn by hand), <exposure>_suggested.reg
       logs/<stage>/  report/  events/<run>.jsonl  ledger.sqlite  nirfire.json (where its exposures come from)
@@ -25,11 +27,13 @@ EXPOSURE_PATTERN = re.compile(r"(?P<exposure>(?P<root>jw\d{11}_\d{5})_(?P<nod>\d
 PART = ".part-"  # begins the name of a file that is not finished
 UNCAL, RATERAW, RATE = "_uncal.fits", "_rateraw.fits", "_rate.fits"
 CAL, BKGSUB = "_cal.fits", "_cal_bkgsub.fits"
+SKY, SHUTTERS = "_sky.fits", "_shutters.fits"
 S2D, SPEC, ZFIT = "_s2d.fits", "_spec.fits", "_zfit.fits"
 SOURCES = "sources"
 TRUTH, METRICS, PAGE = "truth", "metrics.json", "index.html"
 LEDGER, EVENTS, LOCK, ORIGIN = "ledger.sqlite", "events", "nirfire.lock", "nirfire.json"
 STUCK_LIST = "stuck_closed_shutters.toml"
+NOD_LIST = "nods.toml"
 REGIONS, SUGGESTED = ".reg", "_suggested.reg"  # DS9 regions: a mask, and what it might be made from
 POSITIONS = "positions.ecsv"
 ASSOCIATION, SPEC2_PARAMETERS = "_asn.json", "_spec2.asdf"  # of a stock run by hand
@@ -147,6 +151,10 @@ class Workspace:
         return self.folder / STUCK_LIST
 
     @property
+    def nod_list(self) -> Path:
+        return self.folder / NOD_LIST
+
+    @property
     def positions(self) -> Path:
         """Table of the places of sources in their shutters; absent when they are as planned."""
         return self.folder / POSITIONS
@@ -187,6 +195,14 @@ class Workspace:
     def exposure(self, name: ExposureName, suffix: str) -> Path:
         """Path of an exposure-level product, for example ``suffix=RATE``."""
         return self.exposures / f"{name}{suffix}"
+
+    def shutters(self, root: str) -> Path:
+        """Path of what is known of the shutters of a visit and activity."""
+        return self.exposures / f"{root}{SHUTTERS}"
+
+    def sky(self, both: str) -> Path:
+        """Path of the sky of an exposure, both detectors."""
+        return self.exposures / f"{both}{SKY}"
 
     def source_folder(self, source: int) -> Path:
         return self.sources / str(source)

@@ -7,6 +7,7 @@ as plain FITS: the arrays change, the WCS that the stock pipeline stored in the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ from nirfire.errors import DataError
 from nirfire.products.atomic import write_fits
 from nirfire.products.fitsfile import open_fits
 
-DO_NOT_USE = 1
+DO_NOT_USE, JUMP_DET, OUTLIER = 1, 4, 16
+SLIT_Y, SLIT_WAVE = "SLIT_Y", "SLIT_WAVE"
+BKG, VAR_BKG, BKG_NODS, BKG_EXPOSURES = "BKG", "VAR_BKG", "BKG_NODS", "BKG_EXPOSURES"
+"""What nod subtraction adds: the background [MJy], its variance, the exposures it is from as bits, and their names."""
 ARRAYS = {
     "sci": "SCI",
     "err": "ERR",
@@ -31,11 +35,16 @@ ARRAYS = {
     "pathloss_point": "PATHLOSS_PS",
     "pathloss_uniform": "PATHLOSS_UN",
     "barshadow": "BARSHADOW",
+    "slit_y": SLIT_Y,
+    "slit_wave": SLIT_WAVE,
 }
-OPTIONAL = ("pathloss_point", "pathloss_uniform", "barshadow")
+OPTIONAL = ("pathloss_point", "pathloss_uniform", "barshadow", "slit_y", "slit_wave")
+SHUTTERS_ALONG = 365  # of a quadrant, along the dispersion
 UNIT, BRIGHTNESS = "MJy", "MJy/sr"
 POWERS = {"SCI": 1, "ERR": 1, "VAR_POISSON": 2, "VAR_RNOISE": 2, "VAR_FLAT": 2}
 CONVERSIONS = ("PHOTMJSR", "PHOTUJA2")
+FLAGS = ("SRCFLUX", "STKSHTRS")
+Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,14 @@ class SlitCal:
         The pathloss corrections (divisors) for a point source and a uniform one.
     barshadow : ndarray or None
         The bar-shadow correction (divisor), which the stock pipeline applies to slits without a point source.
+    slit_y : ndarray, shape (n_spat, n_wave), or None
+        Where the pixel centres lie along the slitlet, as ``shutter_column`` of the MSA (whole at shutter centres).
+    slit_wave : ndarray, shape (n_spat, n_wave) [um], or None
+        Wavelength of light that fills the shutter; that of a point source is shifted from it.
     header, slit_header : fits.Header
         Primary header and header of the SCI extension.
+    slit_place : tuple of 2 floats [arcsec], or None
+        V2, V3 of the centre of the shutter that the slit's coordinates begin in.
     """
 
     path: Path
@@ -73,8 +88,11 @@ class SlitCal:
     pathloss_point: np.ndarray | None
     pathloss_uniform: np.ndarray | None
     barshadow: np.ndarray | None
+    slit_y: np.ndarray | None
+    slit_wave: np.ndarray | None
     header: fits.Header
     slit_header: fits.Header
+    slit_place: tuple[float, float] | None = None
 
     @classmethod
     def read(cls, path: Path) -> SlitCal:
@@ -95,10 +113,12 @@ class SlitCal:
                 else:
                     raise DataError(f"extension {name} is missing", file=path, key=name, remedy="redo calibrate")
             header, slit_header = hdus[0].header.copy(), hdus["SCI"].header.copy()
+            place = [hdus[SLIT_Y].header.get(key) for key in ("SLITV2", "SLITV3")] if SLIT_Y in hdus else [None]
         unit = slit_header.get("BUNIT")
         if unit != UNIT:
             raise DataError(f"unit is {unit!r}, expected {UNIT!r}", file=path, key="BUNIT", remedy="redo calibrate")
-        return cls(path=path, header=header, slit_header=slit_header, **arrays)
+        where = None if None in place else (float(place[0]), float(place[1]))
+        return cls(path=path, header=header, slit_header=slit_header, slit_place=where, **arrays)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -135,18 +155,89 @@ class SlitCal:
         """A copy with some arrays replaced."""
         return replace(self, **arrays)
 
-    def write(self, path: Path, cards: dict[str, tuple[Any, str]] | None = None) -> None:
-        """Write to `path` all that the source file holds, with this object's arrays and extra primary cards."""
+    def write(
+        self, path: Path, cards: dict[str, tuple[Any, str]] | None = None, extensions: Sequence[Any] = ()
+    ) -> None:
+        """Write to `path` all that the source file holds, with this object's arrays, extra primary cards and HDUs."""
         with open_fits(self.path) as hdus:
             for field, name in ARRAYS.items():
                 value = getattr(self, field)
                 if value is not None and name in hdus:
                     hdus[name].data = value.astype(np.uint32 if field == "dq" else hdus[name].data.dtype)
             hdus["SCI"].header.update(self.slit_header)
+            for key in FLAGS:
+                if key in self.header:
+                    hdus[0].header[key] = self.header[key]
             for key, card in (cards or {}).items():
                 hdus[0].header[key] = card
             hdus[0].header["FILENAME"] = path.name
+            hdus.extend(extensions)
             write_fits(path, hdus)
+
+
+def shut(slit: SlitCal, closed: Sequence[int]) -> SlitCal:
+    """Take the pixels of stuck-closed shutters out of a cutout that was calibrated with them open.
+
+    Parameters
+    ----------
+    slit : SlitCal
+    closed : sequence of int
+        Ordinals of the shutters, 1 is the lowest ``shutter_column``.
+
+    Returns
+    -------
+    SlitCal
+        With the pixels flagged; when the source is in one of these shutters, SRCFLUX is false.
+
+    Raises
+    ------
+    DataError
+        The cutout does not say where its shutters are.
+    """
+    if not closed:
+        return slit
+    header = slit.slit_header
+    state, number = str(header.get("SHUTSTA", "")), header.get("SHUTTRID")
+    if slit.slit_y is None or number is None or "x" not in state:
+        raise DataError("it does not say which pixels are in which shutter", file=slit.path, key="SHUTSTA")
+    first = shutter_column(int(number)) - state.index("x")
+    shutter = np.rint(np.nan_to_num(slit.slit_y)) - first + 1
+    top = slit.header.copy()
+    top["STKSHTRS"] = ",".join(map(str, closed))
+    if state.index("x") + 1 in closed:
+        top["SRCFLUX"] = False
+    return slit.with_arrays(dq=np.where(np.isin(shutter, closed), slit.dq | DO_NOT_USE, slit.dq), header=top)
+
+
+def shows_source(header: fits.Header) -> bool:
+    """True when the source is in the open shutters of a nod, and a pixel of it can be used, by its primary header."""
+    return bool(header.get("SRCFLUX", True)) and int(header.get("NFUSABLE", 1)) > 0
+
+
+def source_rows(slit: SlitCal) -> np.ndarray | None:
+    """Row of the source, as planned, in each column of a cutout, from 0; NaN where it lies outside.
+
+    Returns
+    -------
+    ndarray, shape (n_wave,) [px], or None
+        None when the file does not say where its pixels or the source lie in the slitlet.
+    """
+    number, place = slit.slit_header.get("SHUTTRID"), slit.slit_header.get("SRCYPOS")
+    if slit.slit_y is None or number is None or place is None:
+        return None
+    wanted = shutter_column(int(number)) + float(place)
+    rows, found = np.arange(slit.shape[0]), np.full(slit.shape[1], np.nan)
+    for column in np.flatnonzero(np.isfinite(slit.slit_y).sum(axis=0) > 1):
+        y = slit.slit_y[:, column]
+        there = np.isfinite(y)
+        order = np.argsort(y[there])
+        found[column] = np.interp(wanted, y[there][order], rows[there][order], left=np.nan, right=np.nan)
+    return found
+
+
+def shutter_column(number: int) -> int:
+    """Place across the dispersion, 1 to 171, of the shutter with this number (SHUTTRID) in its quadrant."""
+    return (number - 1) // SHUTTERS_ALONG + 1
 
 
 def in_megajansky(hdus: fits.HDUList, *, file: Path) -> None:
@@ -194,18 +285,20 @@ def mark_overlap(hdus: fits.HDUList, overlap: np.ndarray) -> None:
     hdus["DQ"].data = hdus["DQ"].data | np.where(overlap, OVERLAP_FLAG, 0).astype(np.uint32)
 
 
-def to_common_box(slits: list[SlitCal]) -> tuple[dict[str, np.ndarray], list[tuple[slice, slice]]]:
+def to_common_box(slits: list[SlitCal], names: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[Window]]:
     """Put cutouts of one detector on one detector box.
 
     Parameters
     ----------
     slits : list of SlitCal
         Cutouts of one slitlet, possibly of different extent.
+    names : tuple of str
+        Attributes to put there; flags and truth values are 0 outside a cutout, other numbers NaN.
 
     Returns
     -------
     planes : dict of ndarray, shape (n_exp, n_spat, n_wave)
-        ``sci``, ``variance``, ``correction`` and ``bad``; outside a cutout the pixel is bad, never zero.
+        The attributes, and ``bad``: outside a cutout the pixel is bad, never zero.
     windows : list of (slice, slice)
         Where each cutout lies in the box.
     """
@@ -213,13 +306,15 @@ def to_common_box(slits: list[SlitCal]) -> tuple[dict[str, np.ndarray], list[tup
     ends = np.array([(s.origin[0] + s.shape[1], s.origin[1] + s.shape[0]) for s in slits])
     (x0, y0), (x1, y1) = corners.min(axis=0), ends.max(axis=0)
     shape = (len(slits), int(y1 - y0), int(x1 - x0))
-    planes = {name: np.full(shape, np.nan) for name in ("sci", "variance", "correction")}
-    planes["bad"] = np.ones(shape, dtype=bool)
+    planes = {"bad": np.ones(shape, dtype=bool)}
+    for name in names:
+        whole = np.issubdtype(getattr(slits[0], name).dtype, np.integer)
+        planes[name] = np.zeros(shape, dtype=np.uint32) if whole else np.full(shape, np.nan)
     windows = []
     for k, slit in enumerate(slits):
         (x, y), (n_spat, n_wave) = slit.origin, slit.shape
         window = (slice(int(y - y0), int(y - y0) + n_spat), slice(int(x - x0), int(x - x0) + n_wave))
         windows.append(window)
-        for name in planes:
-            planes[name][k][window] = getattr(slit, name)
+        for name, plane in planes.items():
+            plane[k][window] = getattr(slit, name)
     return planes, windows

@@ -48,10 +48,12 @@ EXPOSURE_COLUMNS = {
     "exptime": Column("s", "time.duration;obs.exposure", "effective exposure time"),
     "stuck_shutter_list": Column("", "meta.code;instr.param", "stuck-closed shutters of the slitlet, by ordinal"),
     "shutter_state": Column("", "meta.code;instr.param", "shutters of the slitlet; x marks the source"),
+    "sky": Column("", "meta.code", "sky from the other nods, or global: from all blank shutters"),
+    "nod_overlap": Column("", "phot.flux;arith.ratio", "share of the source's light that the other nods remove"),
     "source_ra": Column("deg", "pos.eq.ra", "right ascension of the source"),
     "source_dec": Column("deg", "pos.eq.dec", "declination of the source"),
-    "source_xpos": Column("", "pos.cartesian.x", "source in its shutter, dispersion; open area is 1 wide"),
-    "source_ypos": Column("", "pos.cartesian.y", "source in its shutter, cross-dispersion; open area is 1 high"),
+    "source_xpos": Column("", "pos.cartesian.x", "source in its shutter, dispersion; shutter pitch is 1"),
+    "source_ypos": Column("", "pos.cartesian.y", "source in its shutter, cross-dispersion; shutter pitch is 1"),
     "pa_v3": Column("deg", "pos.posAng", "position angle of the telescope's V3 axis"),
 }
 

@@ -12,6 +12,7 @@ from typing import Any
 from nirfire.errors import DataError, NoWork
 from nirfire.products.naming import ASSOCIATION, CAL, RATE, S2D
 from nirfire.stsci.crds_check import crds_said_plainly
+from nirfire.stsci.slit_geometry import append_slit_y
 from nirfire.stsci.step_check import check_steps
 
 SKIP_IN_SPEC2 = ("bkg_subtract", "master_background_mos", "barshadow", "resample_spec", "extract_1d")
@@ -127,8 +128,10 @@ def run_spec2(
         raise DataError(f"the stock pipeline gave {len(found)} products, expected one", file=rate, remedy=SEE_LOG)
     with found[0] as cal:
         cal.meta.instrument.msa_metadata_file = whole  # the per-source one is gone when the product is read
-        cal.save(str(folder / f"{product}{CAL}"))
-    return folder / f"{product}{CAL}"
+        path = folder / f"{product}{CAL}"
+        cal.save(str(path))
+        append_slit_y(path, cal)
+    return path
 
 
 def configured_spec2(model: Any, steps: Steps) -> Any:

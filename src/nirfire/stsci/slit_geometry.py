@@ -5,16 +5,21 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
 from nirfire.errors import DataError
 from nirfire.products.fitsfile import open_fits
+from nirfire.products.slitcal import SLIT_WAVE, SLIT_Y, shutter_column
 
 Array = NDArray[np.float64]
+METRE, IN_METRES = 1e6, 1e-3
+"""A metre in um; wavelengths below the second number are in metres, as those of the stock WCS are."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,36 @@ def read_geometry(cal: Path) -> SlitGeometry:
             return _geometry(slits[0], shape)
 
 
+def append_slit_y(path: Path, model: Any) -> None:
+    """Add to a ``_cal.fits`` of one slit where its pixels lie along the slitlet, so that nobody need read its WCS.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    model : MultiSlitModel
+        What was saved in it; without a slit nothing is added.
+
+    Notes
+    -----
+    The extension SLIT_Y holds, for the centre of every pixel, the ``shutter_column`` of the MSA as a continuous
+    coordinate: whole numbers are the centres of shutters, and all nods of a slitlet have the same. The origin of the
+    stock slit frame is the centre of the shutter that the slit's ``shutter_id`` stands for; its cards SLITV2 and SLITV3
+    say where that is in the focal plane [arcsec]. SLIT_WAVE holds the wavelengths [um] of light that fills the shutter,
+    which those of a point source are shifted from.
+    """
+    for slit in model.slits[:1]:
+        column, row = np.meshgrid(*(np.arange(n, dtype=float) for n in slit.data.shape[::-1]))
+        _, y, wave = slit.meta.wcs.get_transform("detector", "slit_frame")(column, row)
+        middle = float(np.nanmedian(wave))
+        v2, v3, *_ = slit.meta.wcs.get_transform("slit_frame", "v2v3")(0.0, 0.0, middle)
+        place = np.asarray(y, dtype=float) / _scale(slit)[1] + shutter_column(int(slit.shutter_id))
+        header = fits.Header({"EXTNAME": SLIT_Y, "BUNIT": "shutter", "SLITV2": float(v2), "SLITV3": float(v3)})
+        fits.append(path, place.astype(np.float32), header)
+        wave = np.asarray(wave, dtype=float) * (METRE if middle < IN_METRES else 1.0)
+        fits.append(path, wave.astype(np.float32), fits.Header({"EXTNAME": SLIT_WAVE, "BUNIT": "um"}))
+
+
 def _geometry(slit: Mapping[str, Any], shape: tuple[int, int]) -> SlitGeometry:
     scale = _scale(slit)
     column, row = np.meshgrid(np.arange(shape[1], dtype=float), np.arange(shape[0] + 1) - 0.5)
@@ -89,9 +124,10 @@ def _geometry(slit: Mapping[str, Any], shape: tuple[int, int]) -> SlitGeometry:
     return SlitGeometry(np.asarray(y, dtype=float) / scale[1], shutters, 1.0 / scale[1], found[:, 0], per_pitch)
 
 
-def _scale(slit: Mapping[str, Any]) -> tuple[float, float]:
+def _scale(slit: Any) -> tuple[float, float]:
     """Pitch over open size, along x and y; cutouts of older pipelines do not say it."""
     from jwst.assign_wcs.nirspec import MSA_SLIT_SCALES
 
     x, y = MSA_SLIT_SCALES
-    return float(slit.get("slit_xscale", x)), float(slit.get("slit_yscale", y))
+    given = slit.get if isinstance(slit, Mapping) else partial(getattr, slit)
+    return float(given("slit_xscale", None) or x), float(given("slit_yscale", None) or y)

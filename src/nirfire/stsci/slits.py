@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from nirfire.stsci.slit_geometry import append_slit_y
+
 
 @dataclass(frozen=True)
 class Rectified:
@@ -90,6 +92,7 @@ def adopt_cutout(path: Path, target: Path) -> None:
         out.meta.cal_step.photom = "COMPLETE"
         out.slits.append(slit)
         out.save(str(target))
+        append_slit_y(target, out)
         out.close()
 
 

@@ -26,6 +26,7 @@ from nirfire.errors import NoWork
 from nirfire.products.naming import CAL
 from nirfire.stsci.crds_check import crds_said_plainly
 from nirfire.stsci.pipelines import Steps, configured_spec2, run_spec2, spec2_steps
+from nirfire.stsci.slit_geometry import append_slit_y
 
 SHARED = ("assign_wcs", "msa_flagging")
 AFTER_WAVECORR = ("flat_field", "pathloss", "barshadow", "photom")
@@ -99,6 +100,7 @@ def calibrate_slit(
             raise NoWork("its slitlet misses this detector") from error
     path = folder / f"{product}{CAL}"
     slits.save(str(path))
+    append_slit_y(path, slits)
     return path
 
 

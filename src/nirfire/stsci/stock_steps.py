@@ -39,6 +39,9 @@ STOCK: dict[str, dict[str, tuple[str, str]]] = {
         "msa_flagging": ("MSAFlagOpenStep", "msaoper"),
         "picture_frame": ("PictureFrameStep", "pictureframe"),
     },
+    "shutters": {
+        "assign_wcs": ("AssignWcsStep", _WCS),
+    },
     "calibrate": {
         "assign_wcs": ("AssignWcsStep", _WCS),
         "badpix_selfcal": ("BadpixSelfcalStep", ""),

@@ -12,7 +12,7 @@ from nirfire import __version__
 from nirfire.core.extract import box_weights, boxcar, median_profile, optimal
 from nirfire.errors import DataError
 from nirfire.products.provenance import reference_cards
-from nirfire.products.slitcal import UNIT, SlitCal
+from nirfire.products.slitcal import UNIT, SlitCal, shows_source
 from nirfire.products.spectrum import Spectrum
 from nirfire.stsci.slits import Rectified, read_rectified
 from nirfire.tasks.settings import ExtractSettings
@@ -109,6 +109,8 @@ def _exposures(inputs: list[Path]) -> Table:
         "exptime": ("EFFEXPTM", "f8", np.nan),
         "stuck_shutter_list": ("STKSHTRS", "S20", "N/A"),
         "shutter_state": ("SHUTSTA", "S20", ""),
+        "sky": ("NFSKY", "S20", ""),
+        "nod_overlap": ("NODOVLP", "f8", np.nan),
         "source_ra": ("SRCRA", "f8", np.nan),
         "source_dec": ("SRCDEC", "f8", np.nan),
         "source_xpos": ("SRCXPOS", "f8", np.nan),
@@ -118,6 +120,8 @@ def _exposures(inputs: list[Path]) -> Table:
     rows = []
     for path in inputs:
         slit = SlitCal.read(path)
+        if not shows_source(slit.header):
+            continue
         both = (slit.header, slit.slit_header)
         found = [next((h[key] for h in both if key in h), default) for key, _, default in keys.values()]
         rows.append((path.name, *found))

@@ -28,6 +28,7 @@ def _steps_of(stage: str) -> AfterValidator:
 
 
 SourceType = Literal["point", "extended", "catalogue"]
+Background = Literal["nods", "global", "best"]
 DetectorSteps = Annotated[StockSteps, _steps_of("detector")]
 CalibrateSteps = Annotated[StockSteps, _steps_of("calibrate")]
 StackSteps = Annotated[StockSteps, _steps_of("stack")]
@@ -126,10 +127,33 @@ class CalibrateSettings(Settings):
         return merged_steps({"barshadow": {"skip": not self.barshadow}}, self.steps)
 
 
+class ShuttersSettings(Settings):
+    """Configuration of `shutters`."""
+
+    detect: bool = Field(True, description="look for stuck-closed shutters; without it only the list by hand counts")
+    false_alarms: float = Field(
+        1e-3, gt=0, lt=0.5, description="chance that an open shutter is taken for a stuck one, at most"
+    )
+    open_fraction: float = Field(
+        0.5, gt=0, le=0.75, description="share of the sky's light below which a vignetted shutter counts as closed"
+    )
+
+
+class SkySettings(Settings):
+    """Configuration of `sky`."""
+
+
 class NodsubSettings(Settings):
     """Configuration of `nodsub`."""
 
     least: int = Field(2, ge=2, description="smallest number of nods in a group")
+    background: Background = Field(
+        "nods", description="sky from the other nods, from all blank shutters (global), or the better of both (best)"
+    )
+    backgrounds: dict[int, Background] = Field(
+        default_factory=dict, exclude=True, description="the same for single sources, by number"
+    )
+    spikes: float = Field(5.0, ge=0, description="cosmic rays brighter than so many sigma are kept out; 0: off")
 
 
 class StackSettings(Settings):
@@ -159,7 +183,9 @@ class Config(Settings):
 
     detector: DetectorSettings = DetectorSettings()
     clean: CleanSettings = CleanSettings()
+    shutters: ShuttersSettings = ShuttersSettings()
     calibrate: CalibrateSettings = CalibrateSettings()
+    sky: SkySettings = SkySettings()
     nodsub: NodsubSettings = NodsubSettings()
     stack: StackSettings = StackSettings()
     extract: ExtractSettings = ExtractSettings()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from nirfire.errors import NoWork
 from nirfire.products.atomic import atomic_path
+from nirfire.products.fitsfile import open_fits
 from nirfire.products.naming import S2D, ExposureName
-from nirfire.products.slitcal import SlitCal
+from nirfire.products.slitcal import shows_source
 from nirfire.stsci.pipelines import run_spec3
 from nirfire.tasks.settings import StackSettings, merged_steps
 
@@ -31,7 +32,7 @@ def stack(inputs: list[Path], s2d: Path, settings: StackSettings) -> None:
     NoWork
         The source is in the open shutters of no exposure.
     """
-    mine = [path for path in inputs if SlitCal.read(path).header.get("SRCFLUX", True)]
+    mine = [path for path in inputs if _shows_source(path)]
     if not mine:
         raise NoWork("the source is in the open shutters of no exposure", key="SRCFLUX")
     detectors = {name.detector for name in map(ExposureName.from_path, mine) if name}
@@ -41,3 +42,8 @@ def stack(inputs: list[Path], s2d: Path, settings: StackSettings) -> None:
         found = run_spec3(mine, Path(name), s2d.name.removesuffix(S2D), steps)
         with atomic_path(s2d) as part:
             shutil.copyfile(found, part)
+
+
+def _shows_source(path: Path) -> bool:
+    with open_fits(path) as hdus:
+        return shows_source(hdus[0].header)

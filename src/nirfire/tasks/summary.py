@@ -31,6 +31,7 @@ COLUMNS = {
     "exposure_time": (float, Column("s", "time.duration;obs.exposure", "effective exposure time")),
     "signal_to_noise": (float, Column("", "stat.snr;stat.median", "median over the pixels of the spectrum")),
     "n_exposures": (int, Column("", "meta.number;obs.exposure", "exposures that went in")),
+    "nod_overlap": (float, Column("", "phot.flux;arith.ratio", "share of the source's light that other nods remove")),
     "profile": (str, Column("", "meta.code", "extraction profile: measured, or boxcar where the data gave none")),
     "file": (str, Column("", "meta.id;meta.file", "spectrum")),
 }
@@ -109,9 +110,18 @@ def _row(spec: Path, spectrum: Spectrum, fit: RedshiftFit | None) -> Row:
         "exposure_time": meta.get("EXPTIME", np.nan),
         "signal_to_noise": float(np.median(ratio)) if ratio.size else np.nan,
         "n_exposures": len(spectrum.exposures) if spectrum.exposures is not None else 0,
+        "nod_overlap": _overlap(spectrum.exposures),
         "profile": meta.get("NFPROFIL", ""),
         "file": spec.name,
     }
+
+
+def _overlap(exposures: Table | None) -> float:
+    """Mean over the exposures whose sky is from other nods; NaN where it is not known."""
+    if exposures is None or not {"sky", "nod_overlap"} <= set(exposures.colnames):
+        return np.nan
+    known = np.array([str(sky) == "nods" for sky in exposures["sky"]]) & np.isfinite(exposures["nod_overlap"])
+    return float(np.mean(exposures["nod_overlap"][known])) if known.any() else np.nan
 
 
 def _shared_cards(headers: list[Cards]) -> Cards:
