@@ -113,11 +113,11 @@ class SlitCal:
                 else:
                     raise DataError(f"extension {name} is missing", file=path, key=name, remedy="redo calibrate")
             header, slit_header = hdus[0].header.copy(), hdus["SCI"].header.copy()
-            place = [hdus[SLIT_Y].header.get(key) for key in ("SLITV2", "SLITV3")] if SLIT_Y in hdus else [None]
+            extra = hdus[SLIT_Y].header if SLIT_Y in hdus else fits.Header()
+            where = (float(extra["SLITV2"]), float(extra["SLITV3"])) if "SLITV3" in extra else None
         unit = slit_header.get("BUNIT")
         if unit != UNIT:
             raise DataError(f"unit is {unit!r}, expected {UNIT!r}", file=path, key="BUNIT", remedy="redo calibrate")
-        where = None if None in place else (float(place[0]), float(place[1]))
         return cls(path=path, header=header, slit_header=slit_header, slit_place=where, **arrays)
 
     @property
