@@ -12,7 +12,7 @@ from nirfire.errors import DataError
 from nirfire.products.naming import SPEC
 from nirfire.qa.canvas import new_figure, percentiles, save_png, step_edges, wave_ticks
 from nirfire.qa.compare import binned_ratio, compare_with_published, published_redshift
-from nirfire.qa.cutout_figures import cutouts_figure, stack_figure
+from nirfire.qa.cutout_figures import stack_figure
 from nirfire.qa.exposure_figures import binned, exposure_figure, line_medians
 from nirfire.qa.marks import line_positions
 from nirfire.qa.spectrum_figures import chi2_figure, flux_limits, spectrum_figure
@@ -83,7 +83,6 @@ def test_a_rate_without_background_has_no_figure(tmp_path):
     path = tmp_path / "x_rate.fits"
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((8, 8)), name="SCI")]).writeto(path)
     assert exposure_figure(path, tmp_path / "x.png") is None
-    assert cutouts_figure([], tmp_path / "y.png", "none") is None
 
 
 def test_an_empty_spectrum_is_drawn(make_spectrum, make_fit, wave, tmp_path):

@@ -6,6 +6,7 @@ from astropy.io import fits
 
 from nirfire.errors import DataError, NoWork
 from nirfire.products.slitcal import SlitCal, source_rows
+from nirfire.tasks import nodsub as task
 from nirfire.tasks.nodsub import NodsubSettings, nodsub
 
 SHAPE = (15, 40)
@@ -236,3 +237,56 @@ def test_a_single_nod_without_a_sky_says_both(tmp_path):
     (path,) = noisy(tmp_path, 1)
     with pytest.raises(NoWork, match=r"(?s)1 nod only.*no sky of blank shutters"):
         run([path])
+
+
+@pytest.fixture
+def known_sky(monkeypatch):
+    """A global sky of 30 with a variance of 0.04 for whoever asks."""
+    monkeypatch.setattr(task.SkyModel, "read", lambda path: path)
+
+    def backgrounds(slits, models):
+        assert [m.name.split("_sky")[0] for m in models] == [s.path.name.rsplit("_", 3)[0] for s in slits]
+        return [(np.full(s.shape, 30.0), np.full(s.shape, 0.04)) for s in slits]
+
+    monkeypatch.setattr(task, "global_backgrounds", backgrounds)
+
+
+def skies(paths):
+    return [p.with_name(p.name.rsplit("_", 3)[0] + "_sky.fits") for p in paths]
+
+
+def with_skies(paths, **arguments):
+    outputs = [p.with_name(p.name.replace("_cal", "_cal_bkgsub")) for p in paths]
+    nodsub([*paths, *skies(paths)], outputs, NodsubSettings(), **arguments)
+    return [SlitCal.read(p) for p in outputs]
+
+
+@pytest.mark.parametrize("n_nods", [1, 3])
+def test_a_global_sky_adds_little_noise_and_serves_a_single_nod(tmp_path, known_sky, n_nods):
+    out = with_skies(noisy(tmp_path, n_nods), background="global")[0]
+    assert out.err == pytest.approx(np.full(out.shape, np.sqrt(4.04)), rel=1e-5)
+    assert np.std(out.sci / out.err) == pytest.approx(1, abs=0.03)
+    assert out.header["NFSKY"] == "global"
+    assert out.header["NFBKGNOD"] == 0
+
+
+def test_the_better_sky_is_chosen(tmp_path, known_sky):
+    rng, kinds = np.random.default_rng(4), {}
+    for width in (0.8, 6.0):
+        folder, paths = tmp_path / f"{width}", []
+        folder.mkdir()
+        for k, number in ((1, 30), (2, 29), (3, 31)):
+            row = (number - 28.5 + 0.1) * 5 - 0.5
+            light = 20 * np.exp(-0.5 * ((np.arange(15) - row) / width) ** 2)[:, np.newaxis]
+            flux = 30 + light + rng.normal(0, 0.3, (15, 200))
+            paths.append(slit_file(folder / f"{exposure(k)}_7_cal.fits", flux, var=0.09))
+            placed(paths[-1], "1x1" if k == 1 else "x11" if k == 2 else "11x", 365 * (number - 1) + 100)
+        kinds[width] = with_skies(paths, background="best")[0].header["NFSKY"]
+    assert kinds == {0.8: "nods", 6.0: "global"}
+
+
+def test_best_without_a_sky_is_nods_and_global_without_one_is_no_work(tmp_path):
+    paths = noisy(tmp_path, 3)
+    assert run(paths, background="best")[0].header["NFSKY"] == "nods"
+    with pytest.raises(NoWork, match="no sky of blank shutters"):
+        run(paths, background="global")

@@ -96,8 +96,7 @@ def _rows(
 def _draw(found: ShutterTable, root: str, source: int | None, folder: Path) -> None:
     from nirfire.qa.shutter_figure import shutter_figure
 
-    odd = {int(v["source"]) for v in found.verdicts if v["state"] in ("closed", "vignetted") and v["source"] > 0}
-    for number in sorted(odd) if source is None else [source] if source in found.sources else []:
+    for number in found.odd if source is None else [source] if source in found.sources else []:
         path = folder / f"{root}_{number}_shutters.png"
         shutter_figure(found, number, path)
         say(f"figure: {path}")

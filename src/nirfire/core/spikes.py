@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-REACH = 5
+REACH = 10
 """[pixel] Reach, along the dispersion, of the median that sky and continua are taken from."""
 LEAST = 5
 """Pixels that this median needs."""

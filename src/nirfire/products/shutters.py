@@ -114,6 +114,13 @@ class ShutterTable:
         """Sources of which there is a verdict, in increasing order."""
         return [int(s) for s in np.unique(self.verdicts["source"]) if s > 0]
 
+    @property
+    def odd(self) -> list[int]:
+        """Sources with a shutter that is closed or vignetted, in increasing order."""
+        state = np.asarray(self.verdicts["state"], dtype=str)
+        found = np.unique(np.asarray(self.verdicts["source"])[(state == "closed") | (state == "vignetted")])
+        return [int(s) for s in found if s > 0]
+
 
 def _table(hdus: fits.HDUList, name: str, path: Path) -> Table:
     if name not in hdus:

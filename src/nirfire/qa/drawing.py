@@ -5,17 +5,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from nirfire.errors import DataError
 from nirfire.pipeline.executors import belong_to
-from nirfire.products.naming import CAL, RATE, SPEC, ExposureName, Workspace, zfit_of
-from nirfire.products.slitcal import SlitCal
+from nirfire.products.naming import BKGSUB, CAL, RATE, SPEC, ExposureName, Workspace, zfit_of
+from nirfire.products.shutters import ShutterTable
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
 from nirfire.qa.compare import compare_with_published
@@ -153,18 +155,12 @@ def _exposure(task: Task) -> list[Picture]:
 
 
 def _source(task: Task) -> list[Picture]:
-    from nirfire.qa.cutout_figures import cutouts_figure, read_nods, stack_figure
+    from nirfire.qa.cutout_figures import stack_figure
     from nirfire.qa.spectrum_figures import chi2_figure, spectrum_figure
 
     stem = f"source-{task.source}-{task.grating.lower()}"
     name = f"source {task.source}  {task.grating}"
-    caption = "Calibrated 2D cutouts and the same after nod subtraction; arrows mark the source's planned row."
-
-    def cutouts(png: Path) -> Path | None:
-        nods = read_nods(task.workspace, task.source, task.grating)
-        return cutouts_figure(nods, png, f"{name}   {_cutout_facts(nods[0].cal)}" if nods else name)
-
-    pictures = _attempt(task, f"{stem}-cutouts", caption, cutouts)
+    pictures = [*_shutters(task), *_nods(task, stem)]
     if task.spec is None:
         return pictures
     try:
@@ -201,6 +197,49 @@ def _source(task: Task) -> list[Picture]:
     return pictures
 
 
+def _nods(task: Task, stem: str) -> list[Picture]:
+    """The nods of each visit, activity and detector, before and after their sky is subtracted."""
+    from nirfire.qa.nod_figure import nod_figure
+
+    place = task.workspace
+    groups: dict[tuple[str, str], list[ExposureName]] = defaultdict(list)
+    for name in _exposures_of(task):
+        groups[name.root, name.detector].append(name)
+    caption = "Calibrated cutouts, and the same without sky; arrows mark the source's planned row."
+    pictures = []
+    for (root, detector), names in sorted(groups.items()):
+        cals, subs = ([place.slit(n, task.source, suffix) for n in names] for suffix in (CAL, BKGSUB))
+        draw_nods = partial(nod_figure, cals, subs)
+        pictures += _attempt(task, f"{stem}-nods-{root}-{detector}", caption, draw_nods)
+    return pictures
+
+
+def _exposures_of(task: Task) -> list[ExposureName]:
+    """Exposures in which the source was calibrated, in the grating."""
+    place = task.workspace
+    names = place.find_slits(task.source, CAL)
+    return [name for name in names if _grating(place.slit(name, task.source, CAL)) == task.grating.upper()]
+
+
+def _shutters(task: Task) -> list[Picture]:
+    """The evidence for shutters of this source that are not open."""
+    from nirfire.qa.shutter_figure import shutter_figure
+
+    pictures = []
+    roots = sorted({name.root for name in _exposures_of(task)})
+    for path in (p for p in map(task.workspace.shutters, roots) if p.exists()):
+        try:
+            table = ShutterTable.read(path)
+        except DataError as error:
+            pictures.append(Picture("", "Shutters", _problem(error)))
+            continue
+        if task.source in table.odd:
+            caption = "Sky level of each shutter of the slitlet, over that of an open one."
+            draw_shutters = partial(shutter_figure, table, task.source)
+            pictures += _attempt(task, f"source-{task.source}-shutters-{path.stem}", caption, draw_shutters)
+    return pictures
+
+
 def _against(bins: RatioBins | None) -> str:
     if bins is None or not bins.used.any():
         return ""
@@ -219,17 +258,6 @@ def _truth(task: Task, spectrum: Spectrum) -> tuple[TrueSource | None, np.ndarra
     true_flux = truth.on_grid(task.source, spectrum.wave, spectrum.grating)
     bins = ratio_bins(spectrum, true_flux) if true_flux is not None else None
     return truth.of(task.source), true_flux, bins if bins is not None and bins.used.any() else None
-
-
-def _cutout_facts(cal: SlitCal) -> str:
-    header = cal.slit_header
-    facts = [f"quadrant {header['MSAQUAD']}" if "MSAQUAD" in header else ""]
-    facts.append(f"slitlet {header['SLITID']}" if "SLITID" in header else "")
-    if "SRCXPOS" in header and "SRCYPOS" in header:
-        facts.append(f"in shutter x {header['SRCXPOS']:+.3f}, y {header['SRCYPOS']:+.3f}")
-    if cal.header.get("STKSHTRS", "N/A") != "N/A":
-        facts.append(f"stuck-closed shutters: {cal.header['STKSHTRS']}")
-    return ",  ".join(f for f in facts if f)
 
 
 def _spectrum_facts(spectrum: Spectrum) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nirfire.products.naming import ExposureName
 from nirfire.products.slitcal import OUTLIER, SlitCal
 from nirfire.qa.canvas import COLOURS, new_figure, percentiles, robust_sigma, save_png, show_image, wave_ticks
-from nirfire.qa.cutout_figures import MJY_TO_UJY, Nod, stretch
+from nirfire.qa.cutout_figures import MJY_TO_UJY, Nod, narrow, stretch
 from nirfire.qa.traces import source_rows
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Rows:
     others: list[Array]
 
 
-def nod_figure(cals: list[Path], bkgsubs: list[Path], path: Path) -> None:
+def nod_figure(cals: list[Path], bkgsubs: list[Path], path: Path) -> Path:
     """Draw the nods of one source on one detector.
 
     Parameters
@@ -57,6 +57,11 @@ def nod_figure(cals: list[Path], bkgsubs: list[Path], path: Path) -> None:
         Their ``_cal_bkgsub.fits``, in the same order; one that does not exist is left blank.
     path : Path
         The PNG to write.
+
+    Returns
+    -------
+    Path
+        The PNG.
 
     Raises
     ------
@@ -100,7 +105,7 @@ def nod_figure(cals: list[Path], bkgsubs: list[Path], path: Path) -> None:
         top.set_title(title, fontsize=9, pad=10)
         bottom.set_xlabel(text, fontsize=8)
     figure.legend(handles=_legend(), fontsize=7, loc="upper right", ncols=7, frameon=False, handlelength=1.6)
-    save_png(figure, path)
+    return save_png(figure, path)
 
 
 def _legend() -> list[Artist]:
@@ -174,7 +179,7 @@ def _image(axes: Axes, slit: SlitCal, rows: Rows, limits: tuple[float, float]) -
     """One cutout over its detector rows; the source's row is marked at both ends, those of other nods thinner."""
     n_spat, n_wave = slit.shape
     first = slit.origin[1]
-    drawn = show_image(axes, np.where(slit.bad, np.nan, slit.sci) * MJY_TO_UJY, limits)
+    drawn = show_image(axes, narrow(np.where(slit.bad, np.nan, slit.sci) * MJY_TO_UJY), limits)
     drawn.set_extent((-0.5, n_wave - 0.5, first - 0.5, first + n_spat - 0.5))  # type: ignore[attr-defined]
     for row, colour, size in [(rows.own, COLOURS["mark"], 7), *((row, COLOURS["box"], 4) for row in rows.others)]:
         if row is None:

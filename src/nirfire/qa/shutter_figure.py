@@ -27,7 +27,7 @@ NOISY, WIDE = 0.6, 4  # [sky] difference of neighbouring bins from which so many
 ROW_HEIGHT, WIDTH = 1.35, (6.2, 4.6)  # inches, of one row; of a detector, and of the levels
 
 
-def shutter_figure(table: ShutterTable, source: int, path: Path) -> None:
+def shutter_figure(table: ShutterTable, source: int, path: Path) -> Path:
     """Draw all nods of a source on both detectors, in units of the sky, and the level of each shutter.
 
     Parameters
@@ -38,6 +38,11 @@ def shutter_figure(table: ShutterTable, source: int, path: Path) -> None:
         Number of the source.
     path : Path
         The PNG to write.
+
+    Returns
+    -------
+    Path
+        The PNG.
 
     Raises
     ------
@@ -65,7 +70,7 @@ def shutter_figure(table: ShutterTable, source: int, path: Path) -> None:
     _verdict_levels(panels[-1, -1], what)
     panels[0, -1].set_title("level of each shutter [sky through an open one]", fontsize=9, loc="left")
     _title(figure, what, source)
-    save_png(figure, path, "viridis")
+    return save_png(figure, path, "viridis")
 
 
 @dataclass(frozen=True)
