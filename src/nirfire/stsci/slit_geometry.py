@@ -104,7 +104,7 @@ def append_slit_y(path: Path, model: Any) -> None:
         middle = float(np.nanmedian(wave))
         v2, v3, *_ = slit.meta.wcs.get_transform("slit_frame", "v2v3")(0.0, 0.0, middle)
         place = np.asarray(y, dtype=float) / _scale(slit)[1] + shutter_column(int(slit.shutter_id))
-        header = fits.Header({"EXTNAME": SLIT_Y, "BUNIT": "shutter", "SLITV2": float(v2), "SLITV3": float(v3)})
+        header = fits.Header({"EXTNAME": SLIT_Y, "SLITV2": float(v2), "SLITV3": float(v3)})
         fits.append(path, place.astype(np.float32), header)
         wave = np.asarray(wave, dtype=float) * (METRE if middle < IN_METRES else 1.0)
         fits.append(path, wave.astype(np.float32), fits.Header({"EXTNAME": SLIT_WAVE, "BUNIT": "um"}))
