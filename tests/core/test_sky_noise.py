@@ -49,3 +49,27 @@ def test_exposures_without_pixels_change_nothing():
     variance = np.full((2, 3, 20), 2.0)
     nothing = np.zeros(variance.shape, dtype=bool)
     assert sky_photon_variance(variance, nothing) == pytest.approx(variance)
+
+
+def test_hot_pixels_and_lines_in_all_exposures_keep_their_noise():
+    rng = np.random.default_rng(9)
+    for n_exp in (1, 2, 3):
+        variance = 20 + rng.normal(0, 2, (n_exp, 9, 200))
+        variance[:, 4, 100] = 900.0  # hot
+        variance[:, 6, 149:152] = (60.0, 200.0, 60.0)  # a line
+        found = sky_photon_variance(variance, np.ones(variance.shape, dtype=bool))
+        assert found[:, 4, 100] == pytest.approx(900)
+        assert found[:, 6, 149:152] == pytest.approx(variance[:, 6, 149:152])
+        near = found[:, 4, 90:111][:, np.arange(21) != 10]
+        assert near == pytest.approx(np.full(near.shape, 20), abs=3.5)
+
+
+def test_a_single_exposure_is_unbiased():
+    rng = np.random.default_rng(5)
+    counts = rng.poisson(20.0, (1, 40, 4000)).astype(float)
+    variance = sky_photon_variance(counts, np.ones(counts.shape, dtype=bool)) + 20.0
+    weight = 1 / variance
+    mean = ((counts - 20) * weight).sum(axis=2) / weight.sum(axis=2)
+    assert (mean * np.sqrt(weight.sum(axis=2))).mean() == pytest.approx(0, abs=0.5)  # of 4000 pixels
+    own = 1 / (np.clip(counts, 1, None) + 20.0)
+    assert (((counts - 20) * own).sum(axis=2) / np.sqrt(own.sum(axis=2))).mean() < -3

@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 
 from nirfire.errors import DataError, NoWork
-from nirfire.products.slitcal import SlitCal, source_rows
+from nirfire.products.slitcal import SlitCal, shut, source_rows
 from nirfire.tasks import nodsub as task
 from nirfire.tasks.nodsub import NodsubSettings, nodsub
 
@@ -116,7 +116,7 @@ def test_a_bad_pixel_in_one_nod_does_not_spoil_the_others(tmp_path):
 
 def test_one_nod_is_no_work_and_leaves_nothing(tmp_path):
     path = slit_file(tmp_path / "0_cal.fits", np.zeros(SHAPE))
-    with pytest.raises(NoWork, match="1 nod"):
+    with pytest.raises(NoWork, match="usable nods: 1"):
         run([path])
     assert [p.name for p in tmp_path.iterdir()] == ["0_cal.fits"]
 
@@ -187,6 +187,20 @@ def test_only_allowed_nods_serve_and_others_are_background_only(tmp_path):
     assert sorted(p.name for p in tmp_path.glob("*bkgsub*")) == [f"{exposure(1)}_7_cal_bkgsub.fits"]
 
 
+def test_no_science_nod_is_no_work(tmp_path):
+    with pytest.raises(NoWork, match="science"):
+        run(noisy(tmp_path, 2), n_science=0)
+
+
+def test_its_own_output_is_subtracted_again_without_doubles(tmp_path):
+    (first, *_) = run(noisy(tmp_path, 3))
+    paths = sorted(tmp_path.glob("*_bkgsub.fits"))
+    nodsub(paths, [p.with_name(f"again_{p.name}") for p in paths], NodsubSettings())
+    with fits.open(tmp_path / f"again_{first.path.name}") as hdus:
+        names = [hdu.name for hdu in hdus]
+    assert len(names) == len(set(names))
+
+
 def test_one_nod_without_a_pixel_does_not_stop_the_others(tmp_path):
     paths = noisy(tmp_path, 3)
     change(paths[0], SCI=(slice(None), slice(None), np.nan))
@@ -206,16 +220,24 @@ def placed(path, state="1x1", number=365 * 29 + 100, y=0.1):
 
 
 def test_closed_shutters_of_adopted_cutouts_are_not_used(tmp_path):
-    paths = []
     for k, (state, row) in enumerate((("1x1", 29), ("x11", 28), ("11x", 30)), start=1):
-        paths.append(slit_file(tmp_path / f"{exposure(k)}_7_cal.fits", np.full(SHAPE, 3.0)))
-        placed(paths[-1], state, 365 * row + 100)
-    outs = run(paths, closed=(3,))
-    assert [out.header["SRCFLUX"] for out in outs] == [True, True, False]
-    for out in outs:
+        path = slit_file(tmp_path / f"{exposure(k)}_7_cal.fits", np.full(SHAPE, 3.0))
+        placed(path, state, 365 * row + 100)
+        out = shut(SlitCal.read(path), (3,))
+        assert out.header["SRCFLUX"] == (state != "11x")
         assert out.bad[10:].all()
         assert not out.bad[:10].any()
         assert out.header["STKSHTRS"] == "3"
+        assert shut(SlitCal.read(path), ()).header["SRCFLUX"]
+
+
+def test_shutters_that_were_commanded_closed_do_not_count(tmp_path):
+    path = slit_file(tmp_path / "0_cal.fits", np.full(SHAPE, 3.0))
+    placed(path, "10x", 365 * 30 + 100)  # columns 29 and 31 open, the source in 31
+    out = shut(SlitCal.read(path), (2,))
+    assert out.bad[10:].all()
+    assert not out.bad[:10].any()
+    assert out.header["SRCFLUX"] is False
 
 
 def test_where_the_source_lies_and_how_much_of_it_nods_remove(tmp_path):
@@ -235,7 +257,7 @@ def test_where_the_source_lies_and_how_much_of_it_nods_remove(tmp_path):
 
 def test_a_single_nod_without_a_sky_says_both(tmp_path):
     (path,) = noisy(tmp_path, 1)
-    with pytest.raises(NoWork, match=r"(?s)1 nod only.*no sky of blank shutters"):
+    with pytest.raises(NoWork, match=r"(?s)usable nods: 1.*no sky of blank shutters"):
         run([path])
 
 

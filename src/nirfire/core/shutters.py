@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,16 @@ from nirfire.core.shutter_levels import (
 )
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 OPEN, CLOSED, VIGNETTED, UNKNOWN = "open", "closed", "vignetted", "unknown"
 PRIOR_SCATTER, PRIOR_WEIGHT = 0.10, 6.0  # of open shutters, before it is measured: value, and weight in shutters
 FREEDOM = 8.0  # degrees of freedom of a scatter that is not measured
 BRIGHT = 2.0  # [sky] level of a source whose wings may outshine the sky in the next shutters
 LEAK = 0.15  # of a neighbour's light, but for the sky, that may reach a shutter, at most
+MUCH_LESS = 0.1  # of the light of a shutter as far from the source
+BLACK = 0.02  # [sky] level that a closed shutter may have beyond doubt
+NODS_TO_TELL = 3  # from which on a contaminant does not pass for the sky
 VIGNETTING = 0.75  # levels above it are not told from the scatter over the field, however small their error
 
 
@@ -109,7 +113,22 @@ def find_verdicts(spectra: Spectra, levels: Levels, limits: Limits) -> list[Verd
             shutters.append((int(slit), int(ordinal), *one))
     scatter = _scatter(np.array([s[2:] for s in shutters]).reshape(-1, 2))
     distance = source_distances(spectra)
-    return [_verdict(s, scatter, limits, _seen(s[:2], spectra, levels, distance, limits)) for s in shutters]
+    found = [_verdict(s, scatter, limits, _seen(s[:2], spectra, levels, distance, limits)) for s in shutters]
+    return [v for slit in np.unique(spectra.slit) for v in _doubted(int(slit), found, spectra, levels)]
+
+
+def _doubted(slit: int, found: list[Verdict], spectra: Spectra, levels: Levels) -> list[Verdict]:
+    """Verdicts of a slitlet; unknown where a contaminant may have passed for the sky.
+
+    That is in a slitlet on its own, with fewer than three nods, where most shutters seem dark but not black.
+    """
+    mine = [v for v in found if v.slit == slit]
+    own = spectra.slit == slit
+    dark = [v for v in mine if v.state in (CLOSED, VIGNETTED)]
+    few = np.unique(spectra.exposure[own]).size < NODS_TO_TELL
+    if not (few and levels.alone[own].all() and 2 * len(dark) > sum(np.isfinite(v.error) for v in mine) > 2):
+        return mine
+    return [replace(v, state=UNKNOWN) if v in dark and v.level - CLEARLY * v.error > BLACK else v for v in mine]
 
 
 def _scatter(found: Array) -> tuple[float, float]:
@@ -130,15 +149,29 @@ def _scatter(found: Array) -> tuple[float, float]:
 def _seen(shutter: tuple[int, int], spectra: Spectra, levels: Levels, distance: Array, limits: Limits) -> str:
     """What is known of a shutter but for its level: `OPEN` if it passes light, `UNKNOWN` if there is no sky for it.
 
-    `VIGNETTED`: it passes light only when a source is behind it, so that it is that, if anything.
+    One that passes light only when a source is behind it is judged by its level if it passes less of the source than
+    the others do; else it is open or, where other slitlets tell the sky, `VIGNETTED` if anything.
     """
     mine = np.flatnonzero((spectra.slit == shutter[0]) & (spectra.ordinal == shutter[1]) & np.isfinite(levels.error))
     lit = [int(k) for k in mine if _is_lit(int(k), spectra, levels, limits)]
-    if lit and (levels.alone[lit].any() or not spectra.sourced[lit].all()):
+    if lit and not spectra.sourced[lit].all():
         return OPEN
-    if lit:
-        return VIGNETTED
+    share = _source_share(shutter, spectra, levels) if lit else 0.0
+    if share is None or share > limits.open_fraction:
+        return OPEN if levels.alone[lit].any() else VIGNETTED
     return UNKNOWN if _outshone(shutter, spectra, levels, distance) else ""
+
+
+def _source_share(shutter: tuple[int, int], spectra: Spectra, levels: Levels) -> float | None:
+    """Light of the sources behind a shutter over that of those behind its brightest neighbour; None if not known."""
+    light: dict[int, float] = {}
+    for ordinal in np.unique(spectra.ordinal[spectra.slit == shutter[0]]):
+        mine = (spectra.slit == shutter[0]) & (spectra.ordinal == ordinal) & np.isfinite(levels.error)
+        held, free = levels.level[mine & spectra.sourced], levels.level[mine & ~spectra.sourced]
+        if held.size:
+            light[int(ordinal)] = float(np.median(held) - (np.median(free) if free.size else 1.0))
+    most = max((v for ordinal, v in light.items() if ordinal != shutter[1]), default=0.0)
+    return light[shutter[1]] / most if shutter[1] in light and most > 0 else None
 
 
 def _is_lit(k: int, spectra: Spectra, levels: Levels, limits: Limits) -> bool:
@@ -163,7 +196,17 @@ def _outshone(shutter: tuple[int, int], spectra: Spectra, levels: Levels, distan
         return False
     reach = distance[others].max()
     bright = reach == 0 or float(np.max(levels.level[own & spectra.sourced], initial=0.0)) > BRIGHT
-    return bool(bright and reach < distance[mine].max())
+    return bool(bright and reach < distance[mine].max() and not _black_beside(mine, own, spectra, levels, distance))
+
+
+def _black_beside(mine: Mask, own: Mask, spectra: Spectra, levels: Levels, distance: Array) -> bool:
+    """Whether a shutter is black in an exposure in which another, as far from the source, passes light."""
+    for k in np.flatnonzero(mine):
+        alike = own & ~mine & ~spectra.sourced & (distance == distance[k])
+        alike &= (spectra.exposure == spectra.exposure[k]) & (spectra.detector == spectra.detector[k])
+        if alike.any() and levels.level[k] + 2.0 * levels.error[k] < MUCH_LESS * levels.level[alike].max():
+            return True
+    return False
 
 
 def _verdict(

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from nirfire.core.running import running_median
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-REACH = 10
-"""[pixel] Reach, along the dispersion, of the median that sky and continua are taken from."""
-LEAST = 5
-"""Pixels that this median needs."""
+ROUGHNESS = 0.02
+"""Error of the flat field from pixel to pixel: share of a source's light by which it may scatter."""
 GROWN = 2.0
 """[sigma] Neighbours of a spike that deviate by more go with it."""
 SUSPECT = 0.7
@@ -66,34 +65,23 @@ def find_spikes(flux: Array, variance: Array, good: Mask, *, threshold: float, j
     surroundings in the same row. A spike has an excess of either sign above the threshold, and so has the difference
     to the exposure with the nearest excess: what all exposures have in common (hot pixels, filters' edges) stays. A
     second look, without the first finds, sees the weaker one of two hits of one pixel. The noise is the median over the
-    exposures, or over the surroundings if that is larger: that of the pixel itself rises with the spike. That no
-    comparison between the rows of a source is made lets this work for two and three nods.
+    exposures, or over the surroundings if that is larger: that of the pixel itself rises with the spike; and what flat
+    fields leave of bright light. That rows of a source are not compared lets this work for two and three nods.
     """
     none = np.zeros(flux.shape, dtype=bool)
     if threshold == 0 or len(flux) < 2:
         return Spikes(none, none)
-    middle, known = _running_median(flux, good)
+    middle, known = running_median(flux, good)
     excess = np.where(known, np.where(good, flux, 0.0) - middle, 0.0)
-    noise = np.sqrt(np.maximum(_typical(variance, good), _running_median(variance, good)[0]))
+    random = np.maximum(_typical(variance, good), running_median(variance, good)[0])
+    light = middle - np.min(middle, axis=0)
+    noise = np.sqrt(random + (ROUGHNESS * light) ** 2)
     limit = np.where(none if jumps is None else jumps, SUSPECT * threshold, threshold) * noise
     high = known & (noise > 0) & (np.abs(excess) > limit)
     found = high & (_alone(excess, good) > limit)
     found |= high & (_alone(excess, good & ~found) > limit)
     sharp = found | (_beside(found) & (np.abs(excess) > GROWN * noise))
     return Spikes(sharp & good, found & _sharper_than_lines(excess, noise, good))
-
-
-def _running_median(values: Array, good: Mask) -> tuple[Array, Mask]:
-    """Median of the surroundings along the dispersion, 0 where they are too few; and the good pixels that have one."""
-    pad = ((0, 0), (0, 0), (REACH, REACH))
-    padded = np.pad(np.where(good, values, np.inf), pad, constant_values=np.inf)
-    ordered = np.sort(sliding_window_view(padded, 2 * REACH + 1, axis=-1), axis=-1)
-    n = np.isfinite(ordered).sum(axis=-1)
-    enough = n >= LEAST
-    ranks = (np.maximum(n - 1, 0) // 2, n // 2)
-    low, high = (np.take_along_axis(ordered, k[..., np.newaxis], axis=-1)[..., 0] for k in ranks)
-    middle = 0.5 * (np.where(enough, low, 0.0) + np.where(enough, high, 0.0))
-    return middle, enough & good
 
 
 def _typical(variance: Array, good: Mask) -> Array:

@@ -23,8 +23,6 @@ class Slit:
     group : str
         Background group.
     grating, filter : str
-    adopted : bool
-        Others calibrated it.
     """
 
     name: ExposureName
@@ -33,7 +31,6 @@ class Slit:
     group: str
     grating: str
     filter: str
-    adopted: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,8 +84,17 @@ class Labels:
 
     def of(self, exposure: Exposure) -> str:
         """Label of an exposure."""
+        return self.named(exposure.name, exposure.header.sub_dither, self.configuration(exposure))
+
+    def configuration(self, exposure: Exposure) -> int:
+        """The exposure's configuration of the MSA, if its activity has several; else 0."""
         several = len(self._configurations[exposure.name.root]) > 1
-        return self.named(exposure.name, exposure.header.sub_dither, exposure.header.metadata_id if several else 0)
+        return exposure.header.metadata_id if several else 0
+
+    def shutters(self, exposure: Exposure) -> str:
+        """Name of what is looked at together for stuck shutters: visit and activity, and configuration if several."""
+        configuration = self.configuration(exposure)
+        return exposure.name.root + (f"_msa{configuration}" if configuration else "")
 
     def named(self, name: ExposureName, sub_dither: int = 1, configuration: int = 0) -> str:
         """Label of an exposure of which this is known."""

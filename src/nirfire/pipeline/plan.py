@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from nirfire.errors import DataError
 from nirfire.pipeline.jobs import BAD, BLOCKED, DONE, NO_WORK, Job
 from nirfire.pipeline.ledger import Ledger
 from nirfire.pipeline.shelf import Look, Shelf
@@ -110,7 +111,12 @@ class Plan:
         look = self.shelf.look(job.asks)
         key = (str(job.asks), look)
         if key not in self._answers:
-            self._answers[key] = read_closed(job.asks) if look else {}
+            try:
+                self._answers[key] = read_closed(job.asks) if look else {}
+            except DataError as error:
+                raise DataError(
+                    error.message, file=job.asks, key=error.key, remedy="delete it and run again"
+                ) from error
         return {"closed": self._answers[key].get(job.source or 0, ())}
 
     def ancestors(self, chosen: Iterable[int]) -> set[int]:
@@ -186,6 +192,10 @@ class Plan:
                 inputs.append((path.name, nothing))
             else:
                 missing.append(path.name)
+        if job.asks and not self.shelf.there(job.asks):
+            k = self.producer(job.asks)
+            if k is not None and not self.no_work(k):
+                missing.append(job.asks.name)
         return self.make(job, inputs, missing)
 
     def _rightly_absent(self, path: Path, k: int) -> str | None:

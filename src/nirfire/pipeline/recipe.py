@@ -107,17 +107,18 @@ def make_jobs(inputs: Inputs, workspace: Workspace, special: Special) -> list[Jo
     labels = Labels(special.config_groups, inputs.exposures)
     jobs += [_detector(e, workspace) for e in inputs.exposures if e.enters == UNCAL]
     jobs += [_clean(e, workspace, special) for e in inputs.exposures if e.enters != RATE]
-    jobs += _shutters(inputs, workspace)
-    places = _measured_places(inputs.exposures, special.positions)
+    jobs += _shutters(inputs, labels, workspace)
+    context = workspace, special, _measured_places(inputs.exposures, special.positions)
     for exposure in inputs.exposures:
-        made = _calibrate(exposure, exposure.sources, workspace, special, places)
+        shutters = workspace.shutters(labels.shutters(exposure))
+        made = _calibrate(exposure, exposure.sources, shutters, *context)
         jobs += made
         label, header = labels.of(exposure), exposure.header
         for job in made:
             source = job.source or 0
             bkgsub = workspace.slit(exposure.name, source, BKGSUB)
             slits[source].append(Slit(exposure.name, job.outputs[0], bkgsub, label, header.grating, header.filter))
-    jobs += _cutouts(inputs.cutouts, workspace, labels, slits)
+    jobs += _cutouts(inputs.cutouts, workspace, special, labels, slits)
     _expect_lost(inputs, workspace, slits)
     groups = {source: make_groups(source, slits[source], special.nods) for source in sorted(slits)}
     wanted = _wanted_skies(groups, special)
@@ -125,14 +126,14 @@ def make_jobs(inputs: Inputs, workspace: Workspace, special: Special) -> list[Jo
         job
         for exposure in inputs.exposures
         if exposure.name.both in wanted
-        for job in _calibrate(exposure, exposure.blank, workspace, special, places)
+        for job in _calibrate(exposure, exposure.blank, workspace.shutters(labels.shutters(exposure)), *context)
     ]
     cals = [slit.cal for source in sorted(slits) for slit in slits[source]]
     jobs += [*blank, *_skies(wanted, [*cals, *(path for job in blank for path in job.outputs)], workspace)]
     combined: dict[str, list[Job]] = {"stack": [], "extract": [], "redshift": []}
     for source, mine in groups.items():
-        jobs += [_nodsub(source, group, workspace, special) for group in mine if group.science]
-        for (grating, filter_), paths in _by_grating(slit for group in mine for slit in group.science):
+        jobs += [_nodsub(source, group, workspace, special) for group in mine]
+        for (grating, filter_), paths in _by_grating(mine):
             for job in _combine(source, grating, filter_, paths, workspace):
                 combined[job.stage].append(job)
     return [*jobs, *combined["stack"], *combined["extract"], *combined["redshift"]]
@@ -182,14 +183,15 @@ def _measured_places(exposures: Iterable[Exposure], positions: Positions) -> Pla
     return places
 
 
-def _shutters(inputs: Inputs, workspace: Workspace) -> list[Job]:
+def _shutters(inputs: Inputs, labels: Labels, workspace: Workspace) -> list[Job]:
     """One job for each visit and activity: from its rates, or from its cutouts where there are only those."""
     rates: dict[str, list[Exposure]] = defaultdict(list)
     cutouts: dict[str, list[Cutout]] = defaultdict(list)
     for exposure in inputs.exposures:
-        rates[exposure.name.root].append(exposure)
+        rates[labels.shutters(exposure)].append(exposure)
     for cutout in inputs.cutouts:
-        cutouts[cutout.name.root].append(cutout)
+        if not any(name.startswith(cutout.name.root) for name in rates):
+            cutouts[cutout.name.root].append(cutout)
     jobs = []
     for root in sorted(rates.keys() | cutouts.keys()):
         mine, table = rates.get(root, []), workspace.shutters(root)
@@ -202,7 +204,7 @@ def _shutters(inputs: Inputs, workspace: Workspace) -> list[Job]:
 
 
 def _calibrate(
-    exposure: Exposure, sources: Iterable[int], workspace: Workspace, special: Special, places: Places
+    exposure: Exposure, sources: Iterable[int], shutters: Path, workspace: Workspace, special: Special, places: Places
 ) -> list[Job]:
     name, header = exposure.name, exposure.header
     measured, own = places[header.metafile, header.metadata_id], special.positions.get(name.both, {})
@@ -210,7 +212,7 @@ def _calibrate(
     jobs = []
     for source in sources:
         cal = workspace.slit(name, source, CAL)
-        closed, asks = _closed(name.root, source, workspace, special)
+        closed, asks = _closed(name.root, source, shutters, special)
         facts: dict[str, Any] = {"source": source, **closed}
         if source in measured:
             mine = {header.dither_point: own[source]} if source in own else {}
@@ -234,26 +236,28 @@ def _calibrate(
     return jobs
 
 
-def _closed(root: str, source: int, workspace: Workspace, special: Special) -> tuple[dict[str, Any], Path | None]:
+def _closed(root: str, source: int, shutters: Path, special: Special) -> tuple[dict[str, Any], Path | None]:
     """Closed shutters of a source as people list them, or else the product that is asked for them."""
     listed = special.stuck.get(root, {})
     if source in listed:
         return {"closed": listed[source]}, None
-    return {}, workspace.shutters(root)
+    return {}, shutters
 
 
-def _cutouts(cutouts: list[Cutout], workspace: Workspace, labels: Labels, slits: dict[int, list[Slit]]) -> list[Job]:
+def _cutouts(
+    cutouts: list[Cutout], workspace: Workspace, special: Special, labels: Labels, slits: dict[int, list[Slit]]
+) -> list[Job]:
     """Jobs that adopt cutouts; those that nirfire calibrated are used where they lie."""
     jobs = []
     for c in cutouts:
         cal = c.path if c.ours else workspace.slit(c.name, c.source, CAL)
         bkgsub = workspace.slit(c.name, c.source, BKGSUB)
-        slits[c.source].append(Slit(c.name, cal, bkgsub, labels.named(c.name), c.grating, c.filter, adopted=True))
+        slits[c.source].append(Slit(c.name, cal, bkgsub, labels.named(c.name), c.grating, c.filter))
         if not c.ours:
-            arguments = {"cutout": c.path, "cal": cal}
-            key, exposure = f"{c.name} {c.source}", str(c.name)
-            job = Job(TASKS["adopt"], key, arguments, {}, (c.path,), (), (cal,), c.source, exposure, c.grating)
-            jobs.append(job)
+            facts, asks = _closed(c.name.root, c.source, workspace.shutters(c.name.root), special)
+            arguments = {"cutout": c.path, "cal": cal, **facts}
+            key, place = f"{c.name} {c.source}", (c.source, str(c.name), c.grating)
+            jobs.append(Job(TASKS["adopt"], key, arguments, facts, (c.path,), (), (cal,), *place, asks))
     return jobs
 
 
@@ -264,10 +268,11 @@ def _expect_lost(inputs: Inputs, workspace: Workspace, slits: dict[int, list[Sli
     """
     for name, only in inputs.lost:
         for source, found in slits.items():
-            like = next((s for s in found if s.name.root == name.root and only in (None, source)), None)
-            if like and all(s.name != name for s in found):
+            alike = [s for s in found if s.name.root == name.root and only in (None, source)]
+            labels = {s.group.rpartition(" ")[0] for s in alike}
+            if len(labels) == 1 and all(s.name != name for s in found):  # else it is not known which group it was in
                 cal, bkgsub = (workspace.slit(name, source, suffix) for suffix in (CAL, BKGSUB))
-                group = f"{like.group.rpartition(' ')[0]} {name.detector}"
+                like, group = alike[0], f"{labels.pop()} {name.detector}"
                 found.append(Slit(name, cal, bkgsub, group, like.grating, like.filter))
 
 
@@ -310,10 +315,6 @@ def _nodsub(source: int, group: Group, workspace: Workspace, special: Special) -
         facts["allowed"] = dict(group.allowed)
     if _wants_sky(source, group, special):
         skies = tuple(workspace.sky(both) for both in sorted({slit.name.both for slit in group.members}))
-    asks = None
-    if any(slit.adopted for slit in group.members):  # they cannot be calibrated anew
-        closed, asks = _closed(group.members[0].name.root, source, workspace, special)
-        facts |= closed
     no_science = {"no_science": [str(slit.name) for slit in group.others]} if group.others else {}
     return Job(
         TASKS["nodsub"],
@@ -324,16 +325,16 @@ def _nodsub(source: int, group: Group, workspace: Workspace, special: Special) -
         outputs=tuple(slit.bkgsub for slit in group.science),
         source=source,
         grating=group.grating,
-        asks=asks,
         dropped=tuple(slit.bkgsub for slit in group.dropped),
     )
 
 
-def _by_grating(slits: Iterable[Slit]) -> list[tuple[tuple[str, str], tuple[Path, ...]]]:
-    """The nod-subtracted files of each stack."""
+def _by_grating(groups: Iterable[Group]) -> list[tuple[tuple[str, str], tuple[Path, ...]]]:
+    """The nod-subtracted files of each stack; none where all nods are left out."""
     stacks: dict[tuple[str, str], list[Path]] = defaultdict(list)
-    for slit in slits:
-        stacks[slit.grating, slit.filter].append(slit.bkgsub)
+    for group in groups:
+        for slit in (*group.science, *group.dropped):
+            stacks[slit.grating, slit.filter] += [slit.bkgsub] if slit in group.science else []
     return [(optics, tuple(paths)) for optics, paths in sorted(stacks.items())]
 
 

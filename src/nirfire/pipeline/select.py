@@ -11,6 +11,8 @@ from nirfire.errors import DataError
 from nirfire.pipeline.jobs import Job
 from nirfire.pipeline.recipe import EXPOSURE_STAGES, STAGES, WHOLE_STAGES
 
+SKY_STAGE = WHOLE_STAGES[1]
+
 SHARD = re.compile(r"(\d+)/(\d+)")
 
 
@@ -116,11 +118,35 @@ class Selection:
                 if not self.shard.has(place):
                     continue
             chosen.append(k)
-        return chosen
+        return self._with_skies(jobs, chosen)
+
+    def _with_skies(self, jobs: Sequence[Job], chosen: list[int]) -> list[int]:
+        """Of the skies those that a chosen job uses, with the calibration of all that they are made from.
+
+        Raises
+        ------
+        DataError
+            A shard would make one.
+        """
+        if self.sources is None and self.shard is None and self.gratings is None:
+            return chosen
+        used = {path for k in chosen for path in jobs[k].gathered}
+        skies = [k for k in chosen if jobs[k].stage == SKY_STAGE]
+        wanted = [k for k in skies if used & set(jobs[k].outputs)]
+        if wanted and self.shard:
+            raise DataError(
+                f"{SKY_STAGE} ({jobs[wanted[0]].key}) looks at all sources of an exposure, a shard has only some",
+                key="--shard",
+                remedy=f"run an array with --to calibrate, then {SKY_STAGE} without --shard "
+                f"(--from and --to {SKY_STAGE}), then an array with --from nodsub",
+            )
+        members = {path for k in wanted for path in jobs[k].gathered}
+        makers = {k for k, job in enumerate(jobs) if job.stage in self.stages and members & set(job.outputs)}
+        return sorted((set(chosen) - set(skies)) | set(wanted) | makers)
 
     def _check_known(self, jobs: Sequence[Job]) -> None:
         chosen: tuple[tuple[frozenset[Any] | None, set[Any], str], ...] = (
-            (self.sources, {j.source for j in jobs if j.source is not None}, "--source"),
+            (self.sources, {j.source for j in jobs if j.source is not None and j.source > 0}, "--source"),
             (self.gratings, {j.grating for j in jobs}, "--grating"),
         )
         for wanted, known, key in chosen:

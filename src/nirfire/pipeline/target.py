@@ -80,6 +80,8 @@ def unused(special: Special, inputs: Inputs) -> list[str]:
     sources: dict[str, set[int]] = {}
     for exposure in inputs.exposures:
         sources.setdefault(exposure.name.root, set()).update(exposure.sources)
+    for cutout in inputs.cutouts:
+        sources.setdefault(cutout.name.root, set()).add(cutout.source)
     for root, listed in special.stuck.items():
         if missing := sorted(set(listed) - sources.get(root, set())):
             found.append(f"stuck shutters for source {', '.join(map(str, missing))}, which {root} does not have")

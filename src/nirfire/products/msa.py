@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from nirfire.errors import DataError
+from nirfire.errors import DataError, NoWork
 from nirfire.products import msa_rows, msa_sky
 from nirfire.products.atomic import write_fits
 from nirfire.products.fitsfile import open_fits
@@ -208,9 +208,11 @@ class Metafile:
         Raises
         ------
         DataError
-            The source is in no slitlet of the configuration, or in two shutters at one dither point; no open shutter is
-            left; a measured position is given where none was planned; or its sky position is not known and cannot be
-            had from the other sources.
+            The source is in no slitlet of the configuration, or in two shutters at one dither point; a measured
+            position is given where none was planned; or its sky position is not known and cannot be had from the other
+            sources.
+        NoWork
+            No open shutter is left.
 
         Notes
         -----
@@ -232,7 +234,7 @@ class Metafile:
             raise DataError(message, file=self.path, key="position", remedy="leave this dither point out") from None
         rows = msa_rows.without(rows, options.closed)
         if len(rows) == 0:
-            raise DataError(f"all shutters of source {source} are stuck closed", file=self.path, key="shutter_column")
+            raise NoWork(f"all shutters of source {source} are stuck closed", file=self.path)
         if options.length:
             rows = msa_rows.shortened(rows, source, options.length)
         rows = msa_rows.padded(rows, options.pad)

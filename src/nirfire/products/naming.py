@@ -225,10 +225,10 @@ class Workspace:
         return sorted(name for name in found if name is not None)
 
     def find_sources(self) -> list[int]:
-        """Sources that have a folder."""
+        """Sources that have a folder; virtual ones, with negative numbers, are left out."""
         if not self.sources.is_dir():
             return []
-        return sorted(int(p.name) for p in self.sources.iterdir() if re.fullmatch(r"-?\d+", p.name))
+        return sorted(int(p.name) for p in self.sources.iterdir() if re.fullmatch(r"\d+", p.name))
 
     def find_slits(self, source: int, suffix: str) -> list[ExposureName]:
         """Exposures in which this source has this slit-level product."""

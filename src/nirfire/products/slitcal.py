@@ -171,7 +171,10 @@ class SlitCal:
             for key, card in (cards or {}).items():
                 hdus[0].header[key] = card
             hdus[0].header["FILENAME"] = path.name
-            hdus.extend(extensions)
+            for hdu in extensions:
+                if hdu.name in hdus:
+                    del hdus[hdu.name]
+                hdus.append(hdu)
             write_fits(path, hdus)
 
 
@@ -182,7 +185,7 @@ def shut(slit: SlitCal, closed: Sequence[int]) -> SlitCal:
     ----------
     slit : SlitCal
     closed : sequence of int
-        Ordinals of the shutters, 1 is the lowest ``shutter_column``.
+        Ordinals of the shutters, 1 is the lowest ``shutter_column``; those that were commanded closed do not count.
 
     Returns
     -------
@@ -201,12 +204,14 @@ def shut(slit: SlitCal, closed: Sequence[int]) -> SlitCal:
     if slit.slit_y is None or number is None or "x" not in state:
         raise DataError("it does not say which pixels are in which shutter", file=slit.path, key="SHUTSTA")
     first = shutter_column(int(number)) - state.index("x")
-    shutter = np.rint(np.nan_to_num(slit.slit_y)) - first + 1
+    opened = [first + k for k, mark in enumerate(state) if mark != "0"]
+    gone = [opened[k - 1] for k in closed if k <= len(opened)]
     top = slit.header.copy()
     top["STKSHTRS"] = ",".join(map(str, closed))
-    if state.index("x") + 1 in closed:
+    if shutter_column(int(number)) in gone:
         top["SRCFLUX"] = False
-    return slit.with_arrays(dq=np.where(np.isin(shutter, closed), slit.dq | DO_NOT_USE, slit.dq), header=top)
+    shutter = np.rint(np.nan_to_num(slit.slit_y))
+    return slit.with_arrays(dq=np.where(np.isin(shutter, gone), slit.dq | DO_NOT_USE, slit.dq), header=top)
 
 
 def shows_source(header: fits.Header) -> bool:

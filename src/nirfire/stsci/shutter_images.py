@@ -41,6 +41,8 @@ class Slit(NamedTuple):
         The (lowest) number of the slitlet.
     sources : tuple of int
         Sources planned in it; empty for plain sky. Negative numbers are virtual.
+    apart : tuple of int
+        The columns too, where they are known to be the same in all exposures: two slits may be parts of one slitlet.
     """
 
     quadrant: int
@@ -48,11 +50,12 @@ class Slit(NamedTuple):
     columns: tuple[int, ...]
     slitlet: int
     sources: tuple[int, ...]
+    apart: tuple[int, ...] = ()
 
     @property
     def key(self) -> tuple[int, ...]:
         """What tells it from others."""
-        return (self.quadrant, self.row, self.slitlet, *(self.sources if not self.quadrant else ()))
+        return (self.quadrant, self.row, self.slitlet, *self.apart, *(self.sources if not self.quadrant else ()))
 
 
 class SlitPixels(NamedTuple):
@@ -102,7 +105,7 @@ def planned_slits(metafile: Metafile, metadata_id: int) -> list[Slit]:
             (*key[:2], c) for c in key[2]
         }:
             found[key], numbers[key] = [], int(number)
-    return [Slit(*key, numbers[key], tuple(sources)) for key, sources in found.items()]
+    return [Slit(*key, numbers[key], tuple(sources), key[2]) for key, sources in found.items()]
 
 
 def _shutters(rows: np.ndarray) -> tuple[int, int, tuple[int, ...]]:
@@ -247,7 +250,7 @@ def _cutout(slit: Mapping[str, Any], planes: tuple[Array, Array, NDArray[np.bool
     _, y, wave = slit["meta"]["wcs"].get_transform("detector", "slit_frame")(column, row)
     y, wave = np.asarray(y, float) / scale, np.asarray(wave, float)
     good = good & np.isfinite(y) & np.isfinite(wave)
-    wave = wave * (UM if np.nanmedian(wave) < FAR else 1.0)
+    wave = wave * (UM if np.nanmin(wave, initial=1.0) < FAR else 1.0)
     state = str(slit["shutter_state"])
     if "x" not in state:
         raise DataError(f"shutters {state!r} do not say which is at the origin", key="SHUTSTA", remedy="redo calibrate")

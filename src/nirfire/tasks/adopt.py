@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from nirfire.errors import DataError
 from nirfire.products.atomic import atomic_path
 from nirfire.products.fitsfile import check_complete, open_fits, require
+from nirfire.products.slitcal import SlitCal, shut
 from nirfire.stsci.slits import adopt_cutout
 
 NEEDED = {
@@ -22,7 +24,7 @@ NEEDED = {
 UNIT = "MJy/sr"
 
 
-def adopt(cutout: Path, cal: Path) -> None:
+def adopt(cutout: Path, cal: Path, closed: Sequence[int] = ()) -> None:
     """Bring in a flux-calibrated cutout with sky still in it.
 
     Parameters
@@ -31,6 +33,9 @@ def adopt(cutout: Path, cal: Path) -> None:
         A SlitModel file in MJy/sr with its WCS inside.
     cal : Path
         The ``_cal.fits`` to write, in MJy.
+    closed : sequence of int, optional
+        Ordinals of stuck-closed shutters: the cutout was calibrated without knowing of them, so their pixels are
+        flagged, and a nod whose source is in one has SRCFLUX false.
 
     Raises
     ------
@@ -47,5 +52,8 @@ def adopt(cutout: Path, cal: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="nirfire-adopt-") as name:
         made = Path(name) / cal.name
         adopt_cutout(cutout, made)
+        if closed:
+            shut(SlitCal.read(made), closed).write(cal)
+            return
         with atomic_path(cal) as part:
             shutil.copyfile(made, part)

@@ -31,7 +31,6 @@ from nirfire.products.slitcal import (
     VAR_BKG,
     SlitCal,
     Window,
-    shut,
     source_rows,
     to_common_box,
 )
@@ -44,6 +43,7 @@ Mask = NDArray[np.bool_]
 PARTS = ("var_poisson", "var_rnoise")
 """Components of the noise that the background's is added to; the flat field's scales with what is left."""
 HALF_APERTURE = 2.5  # pixel
+COLUMNS = 20  # whose sum `best` compares
 PLANES = ("sci", "dq", "correction", "var_flat", *PARTS)
 
 
@@ -129,7 +129,6 @@ def nodsub(
     settings: NodsubSettings,
     background: Background | None = None,
     allowed: Mapping[str, Sequence[str]] | None = None,
-    closed: Sequence[int] = (),
 ) -> None:
     """Subtract the sky from one source's nods on one detector.
 
@@ -146,9 +145,6 @@ def nodsub(
         For this source, in place of what the settings say.
     allowed : mapping of str to list of str, optional
         Exposures that may be background of an exposure; by default all others.
-    closed : sequence of int, optional
-        Ordinals of stuck-closed shutters, for cutouts that were calibrated without knowing of them: no pixel of these
-        shutters is used, and a nod whose source is in one is background only.
 
     Raises
     ------
@@ -165,14 +161,19 @@ def nodsub(
     cals = [path for path in inputs if not path.name.endswith(SKY)]
     if not cals:
         raise NoWork("it was calibrated in no exposure")
-    slits = [shut(SlitCal.read(path), closed) for path in cals]
+    if not outputs:
+        raise NoWork("none of its science nods was calibrated, or all are left out", file=cals[0])
+    slits = [SlitCal.read(path) for path in cals]
     if not any(slit.header.get("SRCFLUX", True) for slit in slits):
         raise NoWork("the source is in the open shutters of none of these nods", file=cals[0], key="SRCFLUX")
     nods = _aligned(slits, settings.spikes)
+    if not nods.good.any():
+        raise DataError("no usable pixel in any nod", file=cals[0], remedy="look at its DQ")
     may = np.array([[other in (allowed or {}).get(name, nods.names) for other in nods.names] for name in nods.names])
     overlap = _overlap(nods, may) if len(cals) > 1 else NOTHING
     models = _models([path for path in inputs if path.name.endswith(SKY)], nods)
-    sky = _sky(nods, models, background or settings.background, may if len(cals) >= settings.least else None, overlap)
+    enough = int(nods.good.any(axis=(1, 2)).sum()) >= settings.least
+    sky = _sky(nods, models, background or settings.background, may if enough else None, overlap)
     usable = [_subtract(nods, sky, k, path, overlap) for k, path in enumerate(outputs)]
     if not any(usable):
         raise DataError("no usable pixel is left after nod subtraction", file=cals[0], remedy="look at its DQ")
@@ -228,7 +229,7 @@ def _sky(nods: Nods, models: list[SkyModel], wanted: Background, may: Mask | Non
     if may is not None and (wanted == "nods" or (wanted == "best" and not models)):
         return _from_nods(nods, may)
     if not models:
-        few = f"there is {len(nods.slits)} nod only, and " if may is None else ""
+        few = f"usable nods: {int(nods.good.any(axis=(1, 2)).sum())}, and " if may is None else ""
         raise NoWork(f"{few}no sky of blank shutters is known for all exposures", file=nods.slits[0].path)
     everywhere = _from_blank(nods, models)
     if may is None or wanted == "global":
@@ -237,7 +238,11 @@ def _sky(nods: Nods, models: list[SkyModel], wanted: Background, may: Mask | Non
 
 
 def _better(nods: Nods, others: Sky, everywhere: Sky, overlap: Overlap) -> Sky:
-    """The sky with the smaller predicted error of the source's flux in a column (median over columns and nods)."""
+    """The sky with the smaller predicted error of the source's flux in some columns.
+
+    Noise, error and light are medians over columns and nods. Noise averages down over columns; self-subtraction and
+    the error of the global sky do not.
+    """
     found = []
     for k, slit in enumerate(nods.slits):
         rows = source_rows(slit)
@@ -253,7 +258,8 @@ def _better(nods: Nods, others: Sky, everywhere: Sky, overlap: Overlap) -> Sky:
     if not found:
         return others
     noise, common, light = (float(np.median(np.concatenate(a))) for a in zip(*found, strict=True))
-    choice = choose(noise, 0.0, overlap.share, overlap.error, light, common)
+    n = COLUMNS
+    choice = choose(n * noise, 0.0, overlap.share, overlap.error, n * light, n * common)
     return others if choice.name == "nods" else everywhere
 
 
@@ -307,11 +313,12 @@ def _subtract(nods: Nods, sky: Sky, k: int, path: Path, overlap: Overlap) -> boo
 
 def _extensions(nods: Nods, sky: Sky, k: int, value: Array, variance: Array | int) -> list[Any]:
     """What was subtracted, its variance, and which exposures it came from, pixel by pixel."""
-    bits = sum(sky.used[k, j][nods.windows[k]].astype(np.int32) << j for j in range(len(nods.slits)))
+    kind = np.int32 if len(nods.slits) < 32 else np.int64
+    bits = sum(sky.used[k, j][nods.windows[k]].astype(kind) << j for j in range(len(nods.slits)))
     hdus: list[Any] = []
     for name, data, unit in ((BKG, value, UNIT), (VAR_BKG, variance, f"{UNIT}2")):
         hdus.append(fits.ImageHDU(np.asarray(data, dtype=np.float32), fits.Header({"EXTNAME": name, "BUNIT": unit})))
-    hdus.append(fits.ImageHDU(np.asarray(bits, dtype=np.int32), name=BKG_NODS))
+    hdus.append(fits.ImageHDU(np.asarray(bits, dtype=kind), name=BKG_NODS))
     table = Table([np.arange(len(nods.slits)), nods.names], names=("bit", "exposure"))
     hdus.append(fits.BinTableHDU(table, name=BKG_EXPOSURES))
     return hdus

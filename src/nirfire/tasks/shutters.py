@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -28,6 +29,7 @@ from nirfire.products.shutters import IMAGE_COLUMNS, LEVEL_COLUMNS, VERDICT_COLU
 from nirfire.stsci.shutter_images import Slit, SlitPixels, read_cutout, read_rate
 from nirfire.tasks.settings import ShuttersSettings
 
+log = logging.getLogger(__name__)
 N_WAVE = 48
 INTEGERS = ("source", "slitlet", "ordinal", "quadrant", "shutter_row", "shutter_column", "first", "rows")
 TRUTHS = ("sourced", "closed")
@@ -86,13 +88,16 @@ def _read(inputs: list[Path]) -> list[Binned]:
     """All slits of all exposures, in bins of wavelength that are the same in all exposures of a detector."""
     named = sorted(((_named(path), path) for path in inputs), key=lambda pair: (pair[0].detector, pair[0].nod))
     found: list[Binned] = []
+    refused: list[DataError] = []
     for _, group in groupby(named, key=lambda pair: pair[0].detector):
         edges: np.ndarray | None = None
-        for name, pixels in _frames(list(group)):
+        for name, pixels in _frames(list(group), refused):
             if edges is None and pixels:
                 edges = wave_edges(np.concatenate([p.wave for p in pixels]), N_WAVE)
             if edges is not None:
                 found += [_binned(name, p, edges) for p in pixels]
+    if refused and not found:
+        raise refused[0]
     return found
 
 
@@ -103,13 +108,19 @@ def _named(path: Path) -> ExposureName:
     return name
 
 
-def _frames(pairs: list[tuple[ExposureName, Path]]) -> Iterable[tuple[ExposureName, list[SlitPixels]]]:
-    """Exposures of a detector, each with the pixels of its slits."""
+def _frames(
+    pairs: list[tuple[ExposureName, Path]], refused: list[DataError]
+) -> Iterable[tuple[ExposureName, list[SlitPixels]]]:
+    """Exposures of a detector, each with the pixels of its slits; files that cannot be used are left out and listed."""
     for name, group in groupby(pairs, key=lambda pair: pair[0]):
         pixels: list[SlitPixels] = []
         for _, path in group:
-            pixels += read_rate(path) if path.name.endswith(RATE) else [read_cutout(path)]
-        yield name, pixels
+            try:
+                pixels += read_rate(path) if path.name.endswith(RATE) else [read_cutout(path)]
+            except DataError as error:
+                log.warning("left out: %s", error)
+                refused.append(error)
+        yield name, [p for p in pixels if p.wave.size]
 
 
 def _binned(name: ExposureName, pixels: SlitPixels, edges: np.ndarray) -> Binned:

@@ -9,7 +9,7 @@ import numpy as np
 
 from nirfire.core.global_sky import fit_sky
 from nirfire.core.sky_slit import SkySlit
-from nirfire.errors import NoWork
+from nirfire.errors import DataError, NoWork
 from nirfire.products.sky import CutoutPlace, SkyModel
 from nirfire.products.slitcal import SlitCal
 from nirfire.stsci.sky_projection import read_places, same_origin, sky_slit
@@ -37,8 +37,7 @@ def sky(cals: list[Path], sky: Path, settings: SkySettings) -> None:
     DataError
         A file cannot be used.
     """
-    slits = [SlitCal.read(path) for path in cals]
-    places = read_places(slits)
+    slits, places = _usable(cals)
     groups = _slitlets(slits)
     pixels = [_one(slits, places, group) for group in groups]
     model = fit_sky(pixels)
@@ -50,6 +49,28 @@ def sky(cals: list[Path], sky: Path, settings: SkySettings) -> None:
     for index, group in enumerate(groups):
         cutouts |= {places[k].name: places[k]._replace(slitlet=index) for k in group}
     SkyModel(model, cutouts).write(sky)
+
+
+def _usable(cals: list[Path]) -> tuple[list[SlitCal], list[CutoutPlace]]:
+    """The cutouts that say where they look; what cannot be used is left out and logged, unless it is all.
+
+    Raises
+    ------
+    DataError
+        No file can be used.
+    """
+    slits, places, bad = [], [], []
+    for path in cals:
+        try:
+            slit = SlitCal.read(path)
+            places += read_places([slit])
+            slits.append(slit)
+        except DataError as error:
+            log.warning("left out: %s", error)
+            bad.append(error)
+    if bad and not slits:
+        raise bad[0]
+    return slits, [place._replace(slitlet=k) for k, place in enumerate(places)]
 
 
 def _slitlets(slits: list[SlitCal]) -> list[list[int]]:

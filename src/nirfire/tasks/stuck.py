@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nirfire.errors import DataError
 from nirfire.products.atomic import write_text
+from nirfire.products.nod_lists import ROOT
 
 HEADER = """# Stuck-closed shutters, by visit and source.
 # [jwPPPPPOOOVVV_GGSAA]        visit and activity
@@ -42,9 +43,11 @@ def read_stuck(path: Path) -> StuckList:
         raise DataError(f"not valid TOML: {error}", file=path, remedy="correct the line named") from error
     found: StuckList = {}
     for root, sources in content.items():
+        if not (ROOT.fullmatch(root) and isinstance(sources, dict)):
+            raise DataError("not a visit and activity", file=path, key=root, remedy="use [jwPPPPPOOOVVV_GGSAA]")
         for source, ordinals in sources.items():
             whole = isinstance(ordinals, list) and all(isinstance(k, int) and k >= 1 for k in ordinals)
-            if not (whole and source.isdigit()):
+            if not (whole and source.removeprefix("-").isdigit()):
                 raise DataError(
                     f"{source} = {ordinals!r} is not a source with a list of shutter ordinals",
                     file=path,
