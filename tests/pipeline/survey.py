@@ -14,6 +14,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from nirfire.errors import NoWork
 from nirfire.pipeline import environment, recipe
 from nirfire.pipeline import run as run_module
 from nirfire.pipeline.executors import Executor
@@ -123,11 +124,15 @@ def sky(cals: list[Path], sky: Path, settings: object) -> None:
 
 
 def nodsub(inputs: list[Path], outputs: list[Path], settings: object, **_: object) -> None:
+    if not outputs:
+        raise NoWork("left out")
     for out in outputs:
         _end("nodsub", out)
 
 
 def stack(inputs: list[Path], s2d: Path, settings: object) -> None:
+    if not inputs:
+        raise NoWork("no nod")
     _end("stack", s2d)
 
 

@@ -24,7 +24,7 @@ from nirfire.pipeline.select import Selection, Shard
 from nirfire.pipeline.stale import roots, why
 from nirfire.products.atomic import write_text
 from nirfire.products.naming import BKGSUB, CAL, SPEC, ExposureName, Workspace
-from nirfire.products.provenance import read_facts
+from nirfire.products.provenance import read_facts, read_fingerprint
 from nirfire.tasks.stuck import write_stuck
 
 from .survey import CARDS, METAFILE, ROOT, Bench, write_metafile, write_survey
@@ -178,6 +178,20 @@ def test_without_a_verdict_the_sources_go_on(bench):
     assert report.exit_code == 3
     assert those(ended(report), FAILED) == {f"shutters {ROOT}"}
     assert len(those(ended(report), DONE)) == sum(JOBS.values()) - 1
+    bench.will(found={"103": [2]})
+    report = bench.run()
+    assert (report.exit_code, report.stale) == (0, 0)
+    assert closed_of(bench) == {101: (), 103: (2,), 105: ()}
+    assert set(states(bench).values()) == {DONE}, "what was made without knowing is made again by a plain run"
+
+
+def test_a_damaged_verdict_is_named_with_the_remedy(finished):
+    path = finished.place.shutters(ROOT)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DataError, match="delete it and run again"):
+        finished.run()
+    path.unlink()
+    assert finished.run().exit_code == 0
 
 
 def test_nods_are_paired_and_left_out_as_people_say(bench):
@@ -194,6 +208,26 @@ def test_nods_are_paired_and_left_out_as_people_say(bench):
     assert not left & gone
     bench.place.nod_list.write_text(f"[{ROOT}]\nall = {{ left_out = [7] }}\n")
     assert any("03101_00007" in note for note in look(bench).notes)
+
+
+def test_a_source_without_any_nod_left_leaves_nothing(bench):
+    bench.run()
+    bench.place.nod_list.write_text(f"[{ROOT}]\n101 = {{ left_out = [1, 2] }}\n")
+    report = bench.run(rerun="stale")
+    mine = {f"{stage} 101 PRISM CLEAR" for stage in ("stack", "extract", "redshift")}
+    assert those(ended(report), NO_WORK) == mine | {f"nodsub {ROOT} nrs1 101"}
+    assert not [path for path in bench.place.source_folder(101).iterdir() if not path.name.endswith(CAL)]
+    assert set(ended(bench.run()).values()) == {SKIPPED}
+
+
+def test_a_sky_is_made_of_all_sources_also_for_one(bench):
+    bench.items = ("nodsub.background='global'",)
+    report = bench.run(Selection(sources=frozenset({103})))
+    assert len([key for key in ended(report) if key.startswith("calibrate")]) == 6
+    assert {key.split()[-1] for key in those(ended(report), DONE) if key.startswith("nodsub")} == {"103"}
+    assert not [path for path in bench.place.exposures.glob("*_sky.fits") if read_fingerprint(path).endswith("~")]
+    with pytest.raises(DataError, match="a shard has only some"):
+        bench.run(Selection("calibrate", "redshift", shard=Shard(1, 2)))
 
 
 def test_a_sky_is_made_for_sources_that_want_it(bench):

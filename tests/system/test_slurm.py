@@ -17,7 +17,7 @@ from nirfire.errors import DataError
 from nirfire.pipeline import cluster_config
 from nirfire.pipeline.cluster import ClusterSettings, ParslExecutor
 from nirfire.pipeline.jobs import DONE
-from nirfire.products.naming import Workspace
+from nirfire.products.naming import RATE, SHUTTERS, Workspace
 from tests.conftest import nirfire
 from tests.pipeline.cluster_help import Killer, drive, facts, order, wait_until, write_jobs
 
@@ -182,16 +182,19 @@ def test_job_arrays_do_what_one_run_does(node, small_demo, tmp_path, monkeypatch
     for source, target in ((small_demo.place.folder / "raw", tmp_path / "demo"), (small_demo.place.exposures, ready)):
         target.mkdir(parents=True)
         for path in source.glob("*.fits"):
-            if not path.name.endswith("_rate.fits"):
+            if not path.name.endswith((RATE, SHUTTERS)):
                 os.link(path, target / path.name)
     script = re.search(r"exposures.sh <<'END'\n(.*?)END\n", (ROOT / "docs" / "cluster.md").read_text(), re.DOTALL)
     (tmp_path / "exposures.sh").write_text(script[1])
     (tmp_path / "sources.sh").write_text(script[1].replace("--to clean", "--from calibrate"))
+    single = re.sub(r"#SBATCH --array.*\n", "", script[1])
+    (tmp_path / "shutters.sh").write_text(re.sub("--to clean.*", "--from shutters --to shutters", single))
     first = node.command("sbatch", "--parsable", "exposures.sh")
-    node.command("sbatch", f"--dependency=afterany:{first}", "sources.sh")
+    second = node.command("sbatch", "--parsable", f"--dependency=afterany:{first}", "shutters.sh")
+    node.command("sbatch", f"--dependency=afterany:{second}", "sources.sh")
     node.wait_for_jobs(1200)
     said = {path.name: path.read_text() for path in tmp_path.glob("slurm-*.out")}
-    assert len(said) == 4
+    assert len(said) == 5
     run = nirfire("run", "demo", cwd=tmp_path)
     assert run.returncode == 0, said
     assert re.search(r"demo: \d+ skipped in", run.stdout + run.stderr), run.stdout + run.stderr
