@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nirfire.errors import DataError
+from nirfire.products.by_root import read_by_root
 from nirfire.products.naming import ExposureName
 
 ALL, LEFT_OUT = "all", "left_out"
-ROOT = re.compile(r"jw\d{11}_\d{5}")
 OTHER = re.compile(r"\d{5}_\d{5}")
 REMEDY = 'write for example 101 = { 1 = [2, 3], 2 = [], left_out = [4] }; nods of other activities as "05101_00001"'
 
@@ -70,18 +69,10 @@ def read_nod_lists(path: Path) -> NodLists:
     DataError
         The file is not TOML, or an entry is not of the form asked for.
     """
-    if not path.is_file():
-        return {}
-    try:
-        content = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"not valid TOML: {error}", file=path, remedy="correct the line named") from error
-    found: NodLists = {}
-    for root, sources in content.items():
-        if not (ROOT.fullmatch(root) and isinstance(sources, dict)):
-            raise DataError("not a visit and activity", file=path, key=root, remedy="use [jwPPPPPOOOVVV_GGSAA]")
-        found[root] = {source: _read_list(path, root, source, entry) for source, entry in sources.items()}
-    return found
+    return {
+        root: {source: _read_list(path, root, source, entry) for source, entry in sources.items()}
+        for root, sources in read_by_root(path).items()
+    }
 
 
 def _read_list(path: Path, root: str, source: str, entry: Any) -> NodList:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from nirfire.errors import DataError
 from nirfire.products.atomic import write_text
-from nirfire.products.nod_lists import ROOT
+from nirfire.products.by_root import read_by_root
 
 HEADER = """# Stuck-closed shutters, by visit and source.
 # [jwPPPPPOOOVVV_GGSAA]        visit and activity
@@ -35,16 +34,8 @@ def read_stuck(path: Path) -> StuckList:
     DataError
         The file is not TOML, or an entry is not a list of whole numbers from 1.
     """
-    if not path.is_file():
-        return {}
-    try:
-        content = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"not valid TOML: {error}", file=path, remedy="correct the line named") from error
     found: StuckList = {}
-    for root, sources in content.items():
-        if not (ROOT.fullmatch(root) and isinstance(sources, dict)):
-            raise DataError("not a visit and activity", file=path, key=root, remedy="use [jwPPPPPOOOVVV_GGSAA]")
+    for root, sources in read_by_root(path).items():
         for source, ordinals in sources.items():
             whole = isinstance(ordinals, list) and all(isinstance(k, int) and k >= 1 for k in ordinals)
             if not (whole and source.removeprefix("-").isdigit()):
