@@ -187,6 +187,13 @@ def test_only_allowed_nods_serve_and_others_are_background_only(tmp_path):
     assert sorted(p.name for p in tmp_path.glob("*bkgsub*")) == [f"{exposure(1)}_7_cal_bkgsub.fits"]
 
 
+def test_a_source_outside_its_cutouts_has_no_overlap(tmp_path):
+    paths = noisy(tmp_path, 2)
+    for path in paths:
+        placed(path, y=40.0)
+    assert "NODOVLP" not in run(paths)[0].header
+
+
 def test_no_science_nod_is_no_work(tmp_path):
     with pytest.raises(NoWork, match="science"):
         run(noisy(tmp_path, 2), n_science=0)

@@ -204,6 +204,8 @@ def _overlap(nods: Nods, may: Mask) -> Overlap:
         down, along = nods.windows[k]
         row[along] = place + down.start
     common = np.isfinite(rows).all(axis=0)
+    if not common.any():
+        return NOTHING
     variance = nods.variance[mine][:, :, common]
     ivar = np.divide(1.0, variance, out=np.zeros(variance.shape), where=variance > 0)
     collapsed = collapse(nods.flux[mine][:, :, common], ivar, rows[:, common])
