@@ -16,8 +16,8 @@ from nirfire.products.fitsfile import open_fits
 from nirfire.products.msa import Metafile
 from nirfire.products.msa_rows import holds_source, slit_of
 from nirfire.products.rate import RateImage, read_exposure_header
-from nirfire.products.slitcal import BRIGHTNESS, DO_NOT_USE
-from nirfire.stsci.projection import N_NODES, N_PIX, REFERENCES, Apertures, Projection
+from nirfire.products.slitcal import BRIGHTNESS, DO_NOT_USE, SLIT_WAVE, SLIT_Y, shutter_column
+from nirfire.stsci.projection import N_ALONG, N_NODES, N_PIX, REFERENCES, Apertures, Projection
 from nirfire.stsci.traces import find_references
 
 Array = NDArray[np.float64]
@@ -199,28 +199,72 @@ def read_cutout(path: Path) -> SlitPixels:
 
     Notes
     -----
-    Pathloss corrections are taken back, as those of exposures with and without the source differ. The shutters of a
-    slit are a text of 1 (open) and 0 for each, with x for the one at the origin of the slit frame: that of the source,
-    or where there is none the middle one, open or not, which is left out; the slit then has a number of its own in
-    place of the source's, which is left out too.
+    Pathloss corrections are taken back, as those of exposures with and without the source differ. Our own cutouts say
+    where their pixels look; of others the WCS does, which costs half a second. The shutters of a slit are a text of 1
+    (open) and 0 for each, with x for the one at the origin of the slit frame: that of the source, or where there is
+    none the middle one, open or not, which is left out; the slit then has a number of its own in place of the source's,
+    which is left out too.
     """
-    import asdf
-
-    with open_fits(path) as hdus, asdf.config_context() as config:
-        if "ASDF" not in hdus or "SCI" not in hdus:
-            raise DataError("extension SCI or ASDF is missing", file=path, key="ASDF", remedy="leave this file out")
-        config.validate_on_read = False
+    with open_fits(path) as hdus:
+        if "SCI" not in hdus:
+            raise DataError("extension SCI is missing", file=path, key="SCI", remedy="leave this file out")
         planes, lit = _planes(hdus), bool(hdus[0].header.get("SRCFLUX", True))
-        with asdf.open(io.BytesIO(hdus["ASDF"].data["ASDF_METADATA"][0].tobytes())) as content:
+        looks = _from_planes(hdus) if SLIT_Y in hdus and SLIT_WAVE in hdus else _from_wcs(hdus, path)
+    pixels = _cutout(looks, planes, path)
+    if lit and pixels.slit.sources:
+        return pixels
+    columns = tuple(c for c in pixels.slit.columns if c not in pixels.sourced) or pixels.slit.columns
+    return pixels._replace(sourced=(), slit=pixels.slit._replace(columns=columns, sources=()))
+
+
+class _Looks(NamedTuple):
+    """Where a cutout looks: its shutters as text, which is at the origin; place and wavelength of its pixels."""
+
+    state: str
+    quadrant: int
+    row: int
+    column: int
+    slitlet: int
+    source: int
+    y: Array
+    wave: Array
+
+
+def _from_planes(hdus: Any) -> _Looks:
+    """From what our own cutouts say."""
+    header = hdus["SCI"].header
+    number = int(header.get("SHUTTRID") or 1)
+    y, wave = (np.array(hdus[name].data, dtype=float) for name in (SLIT_Y, SLIT_WAVE))
+    numbers = (int(header.get(key) or 0) for key in ("MSAQUAD", "SLITID", "SOURCEID"))
+    quadrant, slitlet, source = numbers
+    row = (number - 1) % N_ALONG + 1
+    return _Looks(str(header.get("SHUTSTA", "")), quadrant, row, shutter_column(number), slitlet, source, y, wave)
+
+
+def _from_wcs(hdus: Any, path: Path) -> _Looks:
+    """From the stock WCS."""
+    import asdf
+    from jwst.assign_wcs.nirspec import MSA_SLIT_SCALES
+
+    if "ASDF" not in hdus:
+        raise DataError("extension ASDF is missing", file=path, key="ASDF", remedy="leave this file out")
+    raw = hdus["ASDF"].data["ASDF_METADATA"][0].tobytes()
+    column, row = np.meshgrid(*(np.arange(n, dtype=float) for n in hdus["SCI"].data.shape[::-1]))
+    with asdf.config_context() as config:
+        config.validate_on_read = False
+        with asdf.open(io.BytesIO(raw)) as content:
             slits = content.tree.get("slits")
-            slit = slits[0] if slits else content.tree
-            if slit.get("meta", {}).get("wcs") is None or not slit.get("shutter_state"):
+            slit: Mapping[str, Any] = slits[0] if slits else content.tree
+            state = str(slit.get("shutter_state") or "")
+            if slit.get("meta", {}).get("wcs") is None or not state:
                 raise DataError("no slit with a WCS and shutters", file=path, key="SHUTSTA", remedy="redo calibrate")
-            pixels = _cutout(slit, planes)
-            if lit and pixels.slit.sources:
-                return pixels
-            columns = tuple(c for c in pixels.slit.columns if c not in pixels.sourced) or pixels.slit.columns
-            return pixels._replace(sourced=(), slit=pixels.slit._replace(columns=columns, sources=()))
+            _, y, wave = slit["meta"]["wcs"].get_transform("detector", "slit_frame")(column, row)
+            scale = float(slit.get("slit_yscale") or MSA_SLIT_SCALES[1])
+            origin = int(slit.get("ycen") or state.find("x") + 1)
+            names = ("quadrant", "xcen", "slitlet_id", "source_id")
+            quadrant, along, slitlet, source = (int(slit.get(name) or 0) for name in names)
+    wave = np.asarray(wave, float) * (UM if np.nanmin(wave, initial=1.0) < FAR else 1.0)
+    return _Looks(state, quadrant, along, origin, slitlet, source, np.asarray(y, float) / scale + origin, wave)
 
 
 def _planes(hdus: Any) -> tuple[Array, Array, NDArray[np.bool_]]:
@@ -241,28 +285,14 @@ def _planes(hdus: Any) -> tuple[Array, Array, NDArray[np.bool_]]:
     return value * factor, variance * factor**2, good
 
 
-def _cutout(slit: Mapping[str, Any], planes: tuple[Array, Array, NDArray[np.bool_]]) -> SlitPixels:
-    from jwst.assign_wcs.nirspec import MSA_SLIT_SCALES
-
+def _cutout(looks: _Looks, planes: tuple[Array, Array, NDArray[np.bool_]], path: Path) -> SlitPixels:
     value, variance, good = planes
-    scale = float(slit.get("slit_yscale") or MSA_SLIT_SCALES[1])
-    column, row = np.meshgrid(*(np.arange(n, dtype=float) for n in value.shape[::-1]))
-    _, y, wave = slit["meta"]["wcs"].get_transform("detector", "slit_frame")(column, row)
-    y, wave = np.asarray(y, float) / scale, np.asarray(wave, float)
-    good = good & np.isfinite(y) & np.isfinite(wave)
-    wave = wave * (UM if np.nanmin(wave, initial=1.0) < FAR else 1.0)
-    state = str(slit["shutter_state"])
+    good = good & np.isfinite(looks.y) & np.isfinite(looks.wave)
+    state = looks.state
     if "x" not in state:
-        raise DataError(f"shutters {state!r} do not say which is at the origin", key="SHUTSTA", remedy="redo calibrate")
-    first = int(slit.get("ycen") or state.find("x") + 1) - state.find("x")
+        text = f"shutters {state!r} do not say which is at the origin"
+        raise DataError(text, file=path, key="SHUTSTA", remedy="redo calibrate")
+    first = looks.column - state.find("x")
     columns = tuple(first + k for k, mark in enumerate(state) if mark != "0")
-    source = int(slit.get("source_id") or 0)
-    place = Slit(
-        int(slit.get("quadrant") or 0),
-        int(slit.get("xcen") or 0),
-        columns,
-        int(slit.get("slitlet_id") or 0),
-        (source,) if source else (),
-    )
-    origin = first + state.find("x")
-    return SlitPixels(place, (origin,), y[good] + origin, wave[good], value[good], variance[good])
+    place = Slit(looks.quadrant, looks.row, columns, looks.slitlet, (looks.source,) if looks.source else ())
+    return SlitPixels(place, (looks.column,), looks.y[good], looks.wave[good], value[good], variance[good])
