@@ -133,7 +133,7 @@ def test_what_cannot_be_used_is_said(tmp_path):
         shutters([tmp_path / "some.fits"], tmp_path / "t.fits", ShuttersSettings())
     path = tmp_path / "jw01345062001_03101_00001_nrs2_phot.fits"
     fits.HDUList([fits.PrimaryHDU()]).writeto(path)
-    with pytest.raises(DataError, match="ASDF is missing"):
+    with pytest.raises(DataError, match="SCI is missing"):
         shutters([path], tmp_path / "t.fits", ShuttersSettings())
     with pytest.raises(NoWork):
         shutters([], tmp_path / "t.fits", ShuttersSettings())
