@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from nirfire.products.naming import CAL, RATE, RATERAW, UNCAL, ExposureName
-from nirfire.qa.traces import source_rows
+from nirfire.products.slitcal import SlitCal, source_rows
 from nirfire.simulate.detector import Noise
 from nirfire.simulate.observation import Exposure, Observation, Options, default_filter
 from nirfire.simulate.scene import Scene, Slitlet, Source
@@ -70,7 +70,7 @@ class Sight:
 @functools.cache
 def planned_rows(cal: Path) -> np.ndarray:
     """Row of the source at each column of a cutout, shape (n_wave,)."""
-    (rows,) = source_rows([cal])
+    rows = source_rows(SlitCal.read(cal))
     assert rows is not None
     return rows
 

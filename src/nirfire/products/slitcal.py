@@ -170,7 +170,7 @@ class SlitCal:
                     hdus[0].header[key] = self.header[key]
             for key, card in (cards or {}).items():
                 hdus[0].header[key] = card
-            hdus[0].header["FILENAME"] = path.name
+            hdus[0].header["FILENAME"] = (path.name, "")
             for hdu in extensions:
                 if hdu.name in hdus:
                     del hdus[hdu.name]

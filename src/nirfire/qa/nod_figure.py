@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nirfire.products.naming import ExposureName
-from nirfire.products.slitcal import OUTLIER, SlitCal
+from nirfire.products.slitcal import OUTLIER, SlitCal, source_rows
 from nirfire.qa.canvas import COLOURS, new_figure, percentiles, robust_sigma, save_png, show_image, wave_ticks
 from nirfire.qa.cutout_figures import MJY_TO_UJY, Nod, narrow, stretch
-from nirfire.qa.traces import source_rows
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -130,8 +129,9 @@ def _legend() -> list[Artist]:
 
 def _read(cals: list[Path], bkgsubs: list[Path]) -> list[Nod]:
     found = []
-    for cal_path, sub_path, rows in zip(cals, bkgsubs, source_rows(cals), strict=True):
+    for cal_path, sub_path in zip(cals, bkgsubs, strict=True):
         cal = SlitCal.read(cal_path)
+        rows = source_rows(cal) if cal.header.get("SRCFLUX", True) else None
         name = ExposureName.from_path(cal_path)
         label = f"{name.nod:05d} {name.detector}" if name else cal_path.stem
         found.append(Nod(label, cal, SlitCal.read(sub_path) if sub_path.exists() else None, rows))
