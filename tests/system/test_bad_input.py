@@ -86,6 +86,7 @@ def test_missing_keyword(uncal, key):
     assert not products
 
 
+@pytest.mark.slow
 def test_one_bad_exposure_does_not_stop_the_others(small_demo, tmp_path):
     """Two good count-rate images and one without DEC_REF: the good ones are cleaned."""
     folder = tmp_path / "given"

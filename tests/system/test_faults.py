@@ -488,6 +488,7 @@ def test_one_corrupt_exposure_among_three(small_demo, tmp_path, how):
     line.check(place)
 
 
+@pytest.mark.slow
 def test_cutout_whose_header_cannot_be_read(handful, tmp_path):
     """What is made without it is known not to be complete, and made again when it is there."""
     given = copy(handful.target[0].iterdir(), tmp_path / handful.target[0].name)
