@@ -39,7 +39,7 @@ ARRAYS = {
     "slit_wave": SLIT_WAVE,
 }
 OPTIONAL = ("pathloss_point", "pathloss_uniform", "barshadow", "slit_y", "slit_wave")
-SHUTTERS_ALONG = 365  # of a quadrant, along the dispersion
+N_ALONG = 365  # shutters of a quadrant along the dispersion
 UNIT, BRIGHTNESS = "MJy", "MJy/sr"
 POWERS = {"SCI": 1, "ERR": 1, "VAR_POISSON": 2, "VAR_RNOISE": 2, "VAR_FLAT": 2}
 CONVERSIONS = ("PHOTMJSR", "PHOTUJA2")
@@ -240,9 +240,15 @@ def source_rows(slit: SlitCal) -> np.ndarray | None:
     return found
 
 
+def shutter_place(number: int) -> tuple[int, int]:
+    """Row (along the dispersion, 1 to 365) and column (across, 1 to 171) of the shutter with this number (SHUTTRID)."""
+    across, along = divmod(number - 1, N_ALONG)
+    return along + 1, across + 1
+
+
 def shutter_column(number: int) -> int:
-    """Place across the dispersion, 1 to 171, of the shutter with this number (SHUTTRID) in its quadrant."""
-    return (number - 1) // SHUTTERS_ALONG + 1
+    """Column, 1 to 171, of the shutter with this number (SHUTTRID) in its quadrant."""
+    return shutter_place(number)[1]
 
 
 def in_megajansky(hdus: fits.HDUList, *, file: Path) -> None:

@@ -160,7 +160,8 @@ def _source(task: Task) -> list[Picture]:
 
     stem = f"source-{task.source}-{task.grating.lower()}"
     name = f"source {task.source}  {task.grating}"
-    pictures = [*_shutters(task), *_nods(task, stem)]
+    names = _exposures_of(task)
+    pictures = [*_shutters(task, names), *_nods(task, names, stem)]
     if task.spec is None:
         return pictures
     try:
@@ -197,18 +198,18 @@ def _source(task: Task) -> list[Picture]:
     return pictures
 
 
-def _nods(task: Task, stem: str) -> list[Picture]:
+def _nods(task: Task, names: list[ExposureName], stem: str) -> list[Picture]:
     """The nods of each visit, activity and detector, before and after their sky is subtracted."""
     from nirfire.qa.nod_figure import nod_figure
 
     place = task.workspace
     groups: dict[tuple[str, str], list[ExposureName]] = defaultdict(list)
-    for name in _exposures_of(task):
+    for name in names:
         groups[name.root, name.detector].append(name)
     caption = "Calibrated cutouts, and the same without sky; arrows mark the source's planned row."
     pictures = []
-    for (root, detector), names in sorted(groups.items()):
-        cals, subs = ([place.slit(n, task.source, suffix) for n in names] for suffix in (CAL, BKGSUB))
+    for (root, detector), mine in sorted(groups.items()):
+        cals, subs = ([place.slit(n, task.source, suffix) for n in mine] for suffix in (CAL, BKGSUB))
         draw_nods = partial(nod_figure, cals, subs)
         pictures += _attempt(task, f"{stem}-nods-{root}-{detector}", caption, draw_nods)
     return pictures
@@ -221,12 +222,12 @@ def _exposures_of(task: Task) -> list[ExposureName]:
     return [name for name in names if _grating(place.slit(name, task.source, CAL)) == task.grating.upper()]
 
 
-def _shutters(task: Task) -> list[Picture]:
+def _shutters(task: Task, names: list[ExposureName]) -> list[Picture]:
     """The evidence for shutters of this source that are not open."""
     from nirfire.qa.shutter_figure import shutter_figure
 
     pictures = []
-    roots = sorted({name.root for name in _exposures_of(task)})
+    roots = sorted({name.root for name in names})
     for path in (p for p in map(task.workspace.shutters, roots) if p.exists()):
         try:
             table = ShutterTable.read(path)

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from nirfire.core.traces import Band
 from nirfire.errors import DataError
 from nirfire.products.fitsfile import open_fits, require
+from nirfire.products.slitcal import N_ALONG
 
 Array = NDArray[np.float64]
 REFERENCES = ("wavelengthrange", "camera", "collimator", "disperser", "fpa", "msa")
 N_PIX = 2048
-N_ALONG = 365  # shutters of a quadrant along the dispersion
 N_NODES = 192  # points along a trace: at most 80 columns apart, where the sag of a chord is below 0.02 rows
 SURROUNDINGS = 0.1  # of the detector's width: how far beyond its edges the optics are followed
 

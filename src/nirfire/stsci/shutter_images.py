@@ -16,8 +16,8 @@ from nirfire.products.fitsfile import open_fits
 from nirfire.products.msa import Metafile
 from nirfire.products.msa_rows import holds_source, slit_of
 from nirfire.products.rate import RateImage, read_exposure_header
-from nirfire.products.slitcal import BRIGHTNESS, DO_NOT_USE, SLIT_WAVE, SLIT_Y, shutter_column
-from nirfire.stsci.projection import N_ALONG, N_NODES, N_PIX, REFERENCES, Apertures, Projection
+from nirfire.products.slitcal import BRIGHTNESS, DO_NOT_USE, SLIT_WAVE, SLIT_Y, shutter_place
+from nirfire.stsci.projection import N_NODES, N_PIX, REFERENCES, Apertures, Projection
 from nirfire.stsci.traces import find_references
 
 Array = NDArray[np.float64]
@@ -237,8 +237,8 @@ def _from_planes(hdus: Any) -> _Looks:
     y, wave = (np.array(hdus[name].data, dtype=float) for name in (SLIT_Y, SLIT_WAVE))
     numbers = (int(header.get(key) or 0) for key in ("MSAQUAD", "SLITID", "SOURCEID"))
     quadrant, slitlet, source = numbers
-    row = (number - 1) % N_ALONG + 1
-    return _Looks(str(header.get("SHUTSTA", "")), quadrant, row, shutter_column(number), slitlet, source, y, wave)
+    row, column = shutter_place(number)
+    return _Looks(str(header.get("SHUTSTA", "")), quadrant, row, column, slitlet, source, y, wave)
 
 
 def _from_wcs(hdus: Any, path: Path) -> _Looks:

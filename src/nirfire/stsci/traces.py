@@ -15,8 +15,9 @@ from nirfire.core.traces import Band, bands_mask
 from nirfire.errors import DataError
 from nirfire.products.fitsfile import open_fits, require
 from nirfire.products.msa import LARGEST_GAP, Metafile
+from nirfire.products.slitcal import N_ALONG
 from nirfire.stsci.crds_check import crds_said_plainly
-from nirfire.stsci.projection import N_ALONG, N_PIX, REFERENCES, Apertures, Projection
+from nirfire.stsci.projection import N_PIX, REFERENCES, Apertures, Projection
 from nirfire.stsci.reference_needs import selection_parameters
 
 Mask = NDArray[np.bool_]

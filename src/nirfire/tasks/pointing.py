@@ -18,13 +18,12 @@ from nirfire.products.fitsfile import open_fits
 from nirfire.products.naming import ExposureName
 from nirfire.products.positions import Position
 from nirfire.products.rate import is_simulated
-from nirfire.products.slitcal import SlitCal
+from nirfire.products.slitcal import SlitCal, shutter_place
 from nirfire.stsci.slit_geometry import SlitGeometry, read_geometry
 from nirfire.stsci.slit_loss import SlitLoss
 
 Array = NDArray[np.float64]
 
-N_ALONG = 365  # shutters of a quadrant along the dispersion
 LEAST_SNR = 30.0
 """Signal-to-noise ratio, over the whole trace in one exposure, of a source that is bright."""
 Y_ERROR, X_ERROR = 0.001, 0.004
@@ -87,14 +86,13 @@ class Planned:
             try:
                 if not top.get(SHIFTED, True) or "x" not in str(slit["SHUTSTA"]):
                     return None
-                number = int(slit["SHUTTRID"]) - 1
                 return cls(
                     cal=cal,
                     name=name,
                     source=source,
                     x=float(slit["SRCXPOS"]),
                     y=float(slit["SRCYPOS"]),
-                    shutter=(int(slit["MSAQUAD"]), number % N_ALONG + 1, number // N_ALONG + 1),
+                    shutter=(int(slit["MSAQUAD"]), *shutter_place(int(slit["SHUTTRID"]))),
                     mode=" ".join(str(top.get(k, "")) for k in ("DETECTOR", "FILTER", "GRATING")),
                     state=str(slit["SHUTSTA"]),
                     pivot=(float(slit["V2_REF"]), float(slit["V3_REF"])),
