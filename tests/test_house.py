@@ -79,7 +79,9 @@ def test_small_rooms(path):
             body = node.body[1:] if ast.get_docstring(node) else node.body
             assert not body or node.end_lineno - body[0].lineno < FUNCTION, f"{node.name} is too long"
             # the demo and run commands take one argument per command-line option
-            assert len(names) <= ARGUMENTS or path.name == "cli.py", f"{node.name} has too many arguments"
+            assert len(names) <= ARGUMENTS or path.name in ("cli.py", "cli_files.py"), (
+                f"{node.name} has too many arguments"
+            )
 
 
 def test_file_names_are_spelled_in_one_place():

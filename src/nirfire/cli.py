@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nirfire import __version__
+from nirfire.cli_files import File, Items, extract, one_of, redshift
 from nirfire.errors import NirfireError
 
 if TYPE_CHECKING:
@@ -22,14 +23,14 @@ config = typer.Typer(no_args_is_help=True, help="The configuration: its values a
 app.add_typer(config, name="config")
 mask = typer.Typer(no_args_is_help=True, help="Pixels that are left out by hand: DS9 regions, one file per exposure.")
 app.add_typer(mask, name="mask")
+app.command()(redshift)
+app.command()(extract)
 
 Target = Annotated[
     Path, typer.Argument(help="Folder of exposures, observations.toml (or its folder), or a workspace that was run.")
 ]
 Place = Annotated[Path | None, typer.Option("-w", "--workspace", help="Where the products go.")]
 Names = Annotated[list[str] | None, typer.Option("--obs", help="Only this observation; may be repeated.")]
-File = Annotated[Path | None, typer.Option("-c", "--config", help="Configuration file, instead of the user's.")]
-Items = Annotated[list[str] | None, typer.Option("--set", help="One setting, such as clean.n_iter=3; may be repeated.")]
 First = Annotated[str, typer.Option("--from", help="First stage.")]
 Last = Annotated[str, typer.Option("--to", help="Last stage.")]
 Sources = Annotated[list[int] | None, typer.Option("--source", help="Only this source; may be repeated.")]
@@ -94,9 +95,9 @@ def run(
     options = RunOptions(
         jobs=jobs,
         selection=aim.selection,
-        rerun=_one_of(rerun, "--rerun", "missing", "stale"),
+        rerun=one_of(rerun, "--rerun", "missing", "stale"),
         overwrite=overwrite,
-        executor=_one_of(executor, "--executor", "local", "parsl") if executor else None,
+        executor=one_of(executor, "--executor", "local", "parsl") if executor else None,
     )
     if dry:
         dry_run(aim, options)
@@ -291,20 +292,6 @@ def pointing(
 
 
 @app.command()
-def redshift(
-    spectra: Annotated[list[Path], typer.Argument(help="Spectra: files *_spec.fits.")],
-    folder: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; by default beside each.")] = None,
-    file: File = None,
-    items: Items = None,
-) -> None:
-    """Fit the redshifts of single spectra, outside a run."""
-    from nirfire.commands.redshift import fit
-    from nirfire.pipeline.target import Layers
-
-    raise typer.Exit(fit(spectra, folder, Layers(file, tuple(items or ()))))
-
-
-@app.command()
 def download(
     program: Annotated[int, typer.Option(help="Program number, such as 1345.")],
     obs: Annotated[list[int] | None, typer.Option("--obs", help="Only this observation; may be repeated.")] = None,
@@ -346,12 +333,6 @@ def demo(
 def version() -> None:
     """Print the version."""
     sys.stdout.write(f"{__version__}\n")
-
-
-def _one_of(value: str, option: str, *allowed: str) -> str:
-    if value not in allowed:
-        raise typer.BadParameter(f"{value!r}: use {' or '.join(allowed)}", param_hint=option)
-    return value
 
 
 class Interrupted(BaseException):

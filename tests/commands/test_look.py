@@ -50,14 +50,14 @@ def test_looking_at_what_was_never_run_changes_nothing(bench):
 
 
 def test_status_names_what_failed_and_why(bench):
-    bench.will(calibrate_103="data-error", stack_105="no-work")
+    bench.will(calibrate_103="data-error", extract_105="no-work")
     bench.run()
     before = tree(bench)
     code, said = do(bench, "status")
     assert code == 3
     assert re.search(r"failed: calibrate jw\S+ 103, jw\S+ 103 bad input file: x.fits key: DEC_REF remedy: set it", said)
     assert "blocked: nodsub" in said
-    assert "no-work: stack 105 PRISM CLEAR nothing to do here" in said
+    assert "no-work: extract 105 PRISM CLEAR nothing to do here" in said
     assert "calibrate 6 4 2" in said, "of 6 jobs 4 are done and 2 failed"
     assert tree(bench) == before
 
@@ -72,9 +72,9 @@ def test_status_says_what_is_stale_why_and_what_to_do(bench):
     assert "stale: 4 made from those" in said
     assert f"nirfire run {bench.place.folder} --rerun stale" in said
     code, said = do(bench, "run", "--dry-run")
-    assert "0 of 23 jobs would run" in said
+    assert "0 of 21 jobs would run" in said
     code, said = do(bench, "run", "--dry-run", "--rerun", "stale", target=bench.place.folder)
-    assert "6 of 23 jobs would run" in said
+    assert "6 of 21 jobs would run" in said
     code, said = do(bench, "run", "--dry-run", "--overwrite", "--from", "redshift")
     assert "3 of 3 jobs would run" in said
 
@@ -100,16 +100,16 @@ def test_status_names_inputs_that_cannot_be_used(bench):
 
 
 def test_show_tells_the_history_of_a_source(bench):
-    bench.will(stack_103="failed")
+    bench.will(extract_103="failed")
     bench.run()
     bench.will()
     bench.run()
     code, said = do(bench, "show", "103")
     assert code == 0
-    assert said.index("stack 103 PRISM CLEAR failed") < said.index("stack 103 PRISM CLEAR done")
+    assert said.index("extract 103 PRISM CLEAR failed") < said.index("extract 103 PRISM CLEAR done")
     assert f"detector {ROOT}_00001_nrs1 done" in said, "what it hangs on belongs to it"
     assert " 105 " not in said
-    assert "now: 6 done" in said
+    assert "now: 5 done" in said
     assert str(bench.place.source_folder(103)) in said.replace(" ", "")
     code, said = do(bench, "show", "99")
     assert "has no source 99; it has 101, 103, 105" in said

@@ -104,7 +104,7 @@ def test_a_mask_is_applied_listed_and_cleared(bench, do, regions):
     plan = look(bench)
     hit = descendants(plan.jobs, lambda job: job.id == ("clean", FIRST))
     assert those(states(bench), "stale") == hit, "exactly what rests on this exposure"
-    stages = "1 clean, 1 shutters, 3 calibrate, 3 nodsub, 3 stack, 3 extract, 3 redshift"
+    stages = "1 clean, 1 shutters, 3 calibrate, 3 nodsub, 1 offsets, 3 extract, 3 redshift"
     assert f"stale: {stages}, of sources 101, 103, 105" in said
     assert f"nirfire run {bench.place.folder} --rerun stale" in said
     (begin,) = roots(plan, range(len(plan.jobs)))

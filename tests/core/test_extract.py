@@ -78,3 +78,21 @@ def test_arguments_are_not_changed():
     median_profile(flux, ivar, row=4.0)
     optimal(flux, ivar, profile)
     boxcar(flux, ivar, box_weights(9, 4, 3), profile)
+
+
+def test_optimal_is_the_horne_extraction_of_specreduce():
+    specreduce = pytest.importorskip("specreduce.extract")
+    from specreduce.tracing import FlatTrace
+
+    rng = np.random.default_rng(8)
+    n_spat, n_wave = 21, 300
+    profile = gaussian(n_spat, 10.0, 1.3)
+    true = 50.0 + 20.0 * np.sin(np.arange(n_wave) / 20.0)
+    sigma = rng.uniform(0.5, 1.5, (n_spat, n_wave))
+    noise = sigma * rng.normal(size=sigma.shape)
+    image = true * profile[:, None] + noise - noise.mean(axis=1, keepdims=True)  # its profile is the true one
+    trace = FlatTrace(image, 10.0)
+    theirs = specreduce.HorneExtract(image, trace, bkgrd_prof=None, variance=sigma**2)().flux.value
+    flux, ivar = optimal(image, sigma**-2, profile)
+    np.testing.assert_allclose(flux, theirs, rtol=1e-5)
+    assert np.std((flux - true) * np.sqrt(ivar)) == pytest.approx(1.0, abs=0.1)

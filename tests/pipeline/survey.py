@@ -15,7 +15,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from nirfire.errors import NoWork
-from nirfire.pipeline import environment, recipe
+from nirfire.pipeline import combine, environment, stages
 from nirfire.pipeline import run as run_module
 from nirfire.pipeline.executors import Executor
 from nirfire.pipeline.report import RunReport
@@ -24,6 +24,8 @@ from nirfire.pipeline.select import Selection
 from nirfire.pipeline.target import Layers, Observation, observations
 from nirfire.products.atomic import write_fits
 from nirfire.products.naming import UNCAL, Workspace
+from nirfire.products.offsets import COLUMNS as OFFSET_COLUMNS
+from nirfire.products.offsets import Offsets
 from nirfire.products.rate import EXP_TYPE
 
 from .toy import ENDS, Inline, write
@@ -89,7 +91,7 @@ def _end(stage: str, out: Path) -> None:
     """Write a product, or end as the file that the environment names says: ``{"calibrate 103": "failed"}``."""
     will = _will()
     for name, how in will.items():
-        if name == "found":
+        if name in ("found", "offset"):
             continue
         task, _, rest = name.partition(" ")
         if task == stage and rest in out.name:
@@ -130,14 +132,34 @@ def nodsub(inputs: list[Path], outputs: list[Path], settings: object, **_: objec
         _end("nodsub", out)
 
 
+def offsets(inputs: list[Path], table: Path, settings: object) -> None:
+    """Find what the file says is the ``offset`` [arcsec]."""
+    if not inputs:
+        raise NoWork("no source")
+    _end("offsets", table)
+    rows = Table({name: [0.0] for name in OFFSET_COLUMNS})
+    Offsets(ROOT, float(_will().get("offset", 0.0)), 0.01, rows).write(table)
+
+
 def stack(inputs: list[Path], s2d: Path, settings: object) -> None:
     if not inputs:
         raise NoWork("no nod")
     _end("stack", s2d)
 
 
-def extract(s2d: Path, spec: Path, source: int, inputs: list[Path], settings: object) -> None:
+def extract(inputs: list[Path], spec: Path, source: int, settings: object, **_: object) -> None:
+    if not inputs:
+        raise NoWork("no nod")
     _end("extract", spec)
+
+
+def horne(s2ds: list[Path], spec: Path, **_: object) -> None:
+    assert all(path.exists() for path in s2ds)
+    _end("extract", spec)
+
+
+def join(inputs: list[Path], joined: Path, settings: object) -> None:
+    _end("join", joined)
 
 
 def redshift(spec: Path, zfit: Path, settings: object) -> None:
@@ -153,9 +175,10 @@ def write_summary(place: Workspace) -> None:
 
 def use_stand_ins(patch: pytest.MonkeyPatch) -> None:
     """Have plans made of stand-ins, and no references sought."""
-    for stage, task in list(recipe.TASKS.items()):
+    for stage, task in list(stages.TASKS.items()):
         if stage != "adopt":
-            patch.setitem(recipe.TASKS, stage, replace(task, call=f"{HERE}:{stage}"))
+            patch.setitem(stages.TASKS, stage, replace(task, call=f"{HERE}:{stage}"))
+    patch.setattr(combine, "HORNE", replace(stages.HORNE, call=f"{HERE}:horne"))
     patch.setattr(environment, "default_folder", lambda: Path("embedded"))
     patch.setattr(run_module, "reference_environment", lambda *arguments, **keys: {})
     patch.setattr(run_module, "write_summary", write_summary)

@@ -33,7 +33,7 @@ from .toy import descendants, those
 pytestmark = pytest.mark.usefixtures("quick_disk")
 JOBS = {
     **{"detector": 2, "clean": 2, "shutters": 1, "calibrate": 6},
-    **{"nodsub": 3, "stack": 3, "extract": 3, "redshift": 3},
+    **{"nodsub": 3, "offsets": 1, "extract": 3, "redshift": 3},
 }
 FIRST, SECOND = f"{ROOT}_00001_nrs1", f"{ROOT}_00002_nrs1"
 
@@ -86,7 +86,7 @@ def test_a_whole_run_then_nothing(bench):
     assert (report.exit_code, report.stale) == (0, 0)
     assert report.peak_memory > 0
     before = bench.products()
-    assert len(before) == 2 + 2 + 1 + 6 + 6 + 3 + 3 + 3
+    assert len(before) == 2 + 2 + 1 + 6 + 6 + 1 + 3 + 3
     catalogue = bench.place.summary("ecsv").stat().st_mtime_ns
     again = bench.run()
     assert set(ended(again).values()) == {SKIPPED}
@@ -154,7 +154,8 @@ def test_a_change_makes_exactly_its_descendants_stale(finished, change):
 
 
 def closed_of(bench):
-    return {job.source: plan.asked(job)["closed"] for plan in [look(bench).plan] for job in plan.jobs if job.asks}
+    plan = look(bench).plan
+    return {job.source: plan.asked(job)["closed"] for job in plan.jobs if job.asks and job.stage == "calibrate"}
 
 
 def test_shutters_that_are_found_are_closed_in_the_same_run_and_a_list_wins(bench):
@@ -168,7 +169,7 @@ def test_shutters_that_are_found_are_closed_in_the_same_run_and_a_list_wins(benc
     bench.will()
     bench.items = ("shutters.false_alarms=0.01",)
     report = bench.run(rerun="stale")
-    redone = {"shutters " + ROOT} | {key for key in ended(report) if " 103" in key}
+    redone = {f"shutters {ROOT}", f"offsets {ROOT}"} | {key for key in ended(report) if " 103" in key}
     assert those(ended(report), DONE) == redone
 
 
@@ -199,8 +200,8 @@ def test_nods_are_paired_and_left_out_as_people_say(bench):
     bench.place.nod_list.write_text(f"[{ROOT}]\n103 = {{ 2 = [] }}\n105 = {{ left_out = [1] }}\n")
     report = bench.run(rerun="stale")
     touched = {key for key in ended(report) if key.split()[-1] in ("103", "105") and key.startswith("nodsub")}
-    touched |= {f"sky {ExposureName(SECOND).both}"}  # 105 has one nod left
-    touched |= {f"{stage} {s} PRISM CLEAR" for stage in ("stack", "extract", "redshift") for s in (103, 105)}
+    touched |= {f"sky {ExposureName(SECOND).both}", f"offsets {ROOT}"}  # 105 has one nod left
+    touched |= {f"{stage} {s} PRISM CLEAR" for stage in ("extract", "redshift") for s in (103, 105)}
     assert those(ended(report), DONE) == touched
     left = {path.name for path in bench.place.sources.rglob(f"*{BKGSUB}")}
     gone = {bench.place.slit(ExposureName(name), s, BKGSUB).name for name, s in ((SECOND, 103), (FIRST, 105))}
@@ -214,7 +215,7 @@ def test_a_source_without_any_nod_left_leaves_nothing(bench):
     bench.run()
     bench.place.nod_list.write_text(f"[{ROOT}]\n101 = {{ left_out = [1, 2] }}\n")
     report = bench.run(rerun="stale")
-    mine = {f"{stage} 101 PRISM CLEAR" for stage in ("stack", "extract", "redshift")}
+    mine = {f"{stage} 101 PRISM CLEAR" for stage in ("extract", "redshift")}
     assert those(ended(report), NO_WORK) == mine | {f"nodsub {ROOT} nrs1 101"}
     assert not [path for path in bench.place.source_folder(101).iterdir() if not path.name.endswith(CAL)]
     assert set(ended(bench.run()).values()) == {SKIPPED}
@@ -277,7 +278,7 @@ def test_one_source_that_fails_leaves_the_others(bench):
     assert report.exit_code == 3
     found = ended(report)
     assert those(found, FAILED) == {f"calibrate {name} 103" for name in (FIRST, SECOND)}
-    assert len(those(found, BLOCKED)) == 4
+    assert len(those(found, BLOCKED)) == 3
     assert all("103" in name.split() for name in those(found, BLOCKED, FAILED))
     assert sum(name.endswith(SPEC) for name in bench.products()) == 2
     bench.will()
@@ -307,8 +308,8 @@ def test_an_input_that_cannot_be_used_is_said_recorded_and_forgotten_when_mended
 
 
 def test_overwrite_redoes_all_that_is_chosen(finished):
-    report = finished.run(Selection(first="stack", sources=frozenset({101})), overwrite=True)
-    assert ended(report) == {f"{stage} 101 PRISM CLEAR": DONE for stage in ("stack", "extract", "redshift")}
+    report = finished.run(Selection(first="extract", sources=frozenset({101})), overwrite=True)
+    assert ended(report) == {f"{stage} 101 PRISM CLEAR": DONE for stage in ("extract", "redshift")}
 
 
 def test_stages_and_gratings_are_chosen(tmp_path, monkeypatch):
@@ -326,7 +327,8 @@ def test_stages_and_gratings_are_chosen(tmp_path, monkeypatch):
 
 def test_shards_together_are_a_whole_run(bench, finished_folder):
     counts = Counter()
-    for stages, parts in ((("detector", "clean"), 3), (("shutters", "shutters"), 0), (("calibrate", "redshift"), 3)):
+    alone = [(("shutters", "shutters"), 0), (("calibrate", "nodsub"), 3), (("offsets", "offsets"), 0)]
+    for stages, parts in [(("detector", "clean"), 3), *alone, (("extract", "redshift"), 3)]:
         for shard in [Shard(k, parts) for k in range(1, parts + 1)] or [None]:
             report = bench.run(Selection(*stages, shard=shard))
             assert report.exit_code == 0
@@ -351,10 +353,10 @@ def test_the_catalogue_follows_what_shards_and_killed_runs_made(finished):
 
 
 def test_the_catalogue_forgets_what_was_removed(finished):
-    finished.items = ("stack.outliers_from=5",)
-    finished.will(stack_101="no-work")
+    finished.items = ("extract.size_err=0.2",)
+    finished.will(extract_101="no-work")
     report = finished.run(rerun="stale")
-    assert those(ended(report), NO_WORK) == {f"{stage} 101 PRISM CLEAR" for stage in ("stack", "extract", "redshift")}
+    assert those(ended(report), NO_WORK) == {f"{stage} 101 PRISM CLEAR" for stage in ("extract", "redshift")}
     assert "_101_s2d" not in finished.place.summary("ecsv").read_text()
 
 

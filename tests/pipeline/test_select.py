@@ -9,8 +9,8 @@ import pytest
 
 from nirfire.errors import DataError
 from nirfire.pipeline.jobs import Job
-from nirfire.pipeline.recipe import STAGES, TASKS
 from nirfire.pipeline.select import Selection, Shard
+from nirfire.pipeline.stages import STAGES, TASKS
 
 SOURCES, EXPOSURES, GRATINGS = (3, 5, 7, 11), ("jw1_nrs1", "jw1_nrs2", "jw2_nrs1"), ("PRISM", "G395M")
 

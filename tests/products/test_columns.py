@@ -9,9 +9,10 @@ from astropy.io.votable import parse_single_table
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 
+from nirfire.products.exposures import EXPOSURE_COLUMNS
 from nirfire.products.provenance import COLUMNS as PROVENANCE_COLUMNS
 from nirfire.products.provenance import read_facts, read_provenance, recording
-from nirfire.products.spectrum import EXPOSURE_COLUMNS, profile_columns, spectrum_columns
+from nirfire.products.spectrum_columns import SINGLE_COLUMNS, profile_columns, spectrum_columns
 from nirfire.products.verify import verify_product
 from nirfire.products.zfit import MODEL_COLUMNS, PEAK_COLUMNS, SCAN_COLUMNS
 from nirfire.tasks.summary import DESCRIPTIONS, summary
@@ -23,6 +24,7 @@ ALL = (
     EXPOSURE_COLUMNS,
     spectrum_columns([3]),
     profile_columns([3]),
+    SINGLE_COLUMNS,
     MODEL_COLUMNS,
     SCAN_COLUMNS,
     PEAK_COLUMNS,
@@ -119,7 +121,8 @@ def test_an_empty_catalogue_has_all_columns(tmp_path):
     assert verify_product(paths[0], stamped=False) == []
 
 
-def test_the_page_of_products_names_every_column():
-    page = (Path(__file__).parents[2] / "docs" / "products.md").read_text()
+def test_the_pages_of_products_name_every_column():
+    folder = Path(__file__).parents[2] / "docs"
+    page = "".join((folder / name).read_text() for name in ("products.md", "spectrum.md"))
     columns = {name for known in ALL for name in known} | set(PROVENANCE_COLUMNS)
     assert [name for name in sorted(columns) if f"`{name}`" not in page and "flam_" not in name] == []

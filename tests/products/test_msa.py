@@ -364,3 +364,38 @@ def test_flight_sources_lie_where_the_others_say(real_data):
             found = without.for_source(source, identity).sources
             off.append(separation(m.sky[source], (found["ra"][0], found["dec"][0])))
         assert np.median(off) < 0.004 and max(off) < 0.025
+
+
+def test_places_of_all_sources_of_a_slitlet(metafile):
+    """The middle of a shutter is a whole number along the slitlet, and 0 across it."""
+    found = metafile.places(11, 1, 1)
+    assert found[11] == pytest.approx((-0.1, 49.9))
+    assert found[12] == pytest.approx((-0.3, 50.9))
+    assert metafile.places(12, 1, 1) == found
+    assert metafile.places(21, 1, 1).keys() == {21}
+
+
+def test_a_source_outside_the_shutters_is_placed_by_its_neighbour(metafile):
+    """At the third point the source 12 is beyond the end of the slitlet, a shutter above 11 as ever."""
+    found = metafile.places(11, 1, 3)
+    assert found[11] == pytest.approx((-0.1, 50.9))
+    assert found[12] == pytest.approx((-0.3, 51.9))
+
+
+def test_places_that_nobody_knows_are_left_out(make):
+    rows = [r for r in nodded(1, 11) if r[10] != 3 or r[5] != 11]  # not in the shutters of the third point
+    assert make(rows).places(11, 1, 3) == {}
+    alone = make([*rows, row(1, 51, 12, 3, x=0.2)], name="jw09999001001_02_msa.fits")
+    assert alone.places(11, 1, 3).keys() == {12}  # never seen together with 11
+    assert alone.places(11, 1, 2).keys() == {11}
+
+
+def test_places_follow_a_chain_of_neighbours(make):
+    """12 was seen with 11, 13 with 12; at the point where 11 alone is in a shutter both are known."""
+    rows = [row(1, c, 0, n) for n in (1, 2, 3) for c in (48, 49, 50, 51, 52)]
+    rows = [r for r in rows if (r[10], r[4]) not in {(1, 50), (2, 50), (2, 51), (3, 51), (3, 52)}]
+    rows += [row(1, 50, 11, 1, primary=True), row(1, 50, 11, 2, primary=True), row(1, 51, 12, 2, x=0.4)]
+    rows += [row(1, 51, 12, 3, x=0.4), row(1, 52, 13, 3, x=0.4)]
+    found = make(rows).places(11, 1, 1)
+    assert found.keys() == {11, 12, 13}
+    assert found[13][1] == pytest.approx(found[11][1] + 2)

@@ -175,7 +175,7 @@ def test_killed_at_fifty_random_moments(whole, tmp_path):
     start = time.monotonic()
     met = resume_until_done(whole, tmp_path, moments(SEED, KILLS, whole.seconds / 3))
     logging.info("%d kills in %.0f s: %s", KILLS, time.monotonic() - start, dict(met))
-    assert {"start-up", "detector", "clean", "calibrate", "stack"} <= set(met)
+    assert {"start-up", "detector", "clean", "calibrate"} <= set(met)
 
 
 def begun(line: Line, cwd: Path, stage: str = "") -> tuple[Workspace, object]:
@@ -272,7 +272,7 @@ def test_worker_killed_from_outside(handful, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["clean", "stack"])
+@pytest.mark.parametrize("stage", ["clean", "calibrate"])
 def test_worker_killed_in_the_middle_of_a_stock_step(whole, tmp_path, stage):
     place, running = begun(whole, tmp_path, stage)
     time.sleep(2)

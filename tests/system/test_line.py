@@ -7,7 +7,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from nirfire.demo import RAW
-from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, S2D, SPEC, ZFIT
+from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, SPEC, ZFIT
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
 from nirfire.simulate.truth import CATALOGUE, FOLDER
@@ -20,7 +20,7 @@ def truth(place):
 
 def test_the_demo_ends_well(small_demo):
     assert small_demo.code == 0, small_demo.err[-3000:]
-    for stage in ("simulate", "detector", "clean", "calibrate", "nodsub", "stack", "extract", "redshift"):
+    for stage in ("simulate", "detector", "clean", "calibrate", "nodsub", "offsets", "extract", "redshift"):
         assert stage in small_demo.err
     for source in truth(small_demo.place):
         assert str(source) in small_demo.out
@@ -32,7 +32,7 @@ def test_every_product_is_there_and_holds_numbers(small_demo):
     assert place.find_sources() == sorted(truth(place))
     for source in place.find_sources():
         assert len(place.find_slits(source, CAL)) == len(place.find_slits(source, BKGSUB)) == 3
-        for suffix in (S2D, SPEC, ZFIT):
+        for suffix in (SPEC, ZFIT):
             (path,) = place.find_combined(source, suffix)
             with fits.open(path) as hdus:
                 images = [h.data for h in hdus if h.data is not None and h.data.dtype.kind == "f"]

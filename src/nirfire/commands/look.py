@@ -12,8 +12,8 @@ from nirfire.commands.aim import BAD_JOBS, Aim
 from nirfire.commands.output import first_line, say, show_grid
 from nirfire.pipeline.jobs import BAD, BLOCKED, DONE, FAILED, NO_WORK
 from nirfire.pipeline.plan import STALE, TODO, Plan
-from nirfire.pipeline.recipe import TASKS
 from nirfire.pipeline.run import Prospect, RunOptions
+from nirfire.pipeline.stages import TASKS
 from nirfire.pipeline.stale import roots, why
 from nirfire.pipeline.target import Observation
 
@@ -149,7 +149,7 @@ def history(aim: Aim, source: int) -> None:
             known = ", ".join(map(str, sorted({j.source for j in made.jobs if j.source is not None})[:20]))
             say(f"{observation.workspace.observation} has no source {source}; it has {known}")
             continue
-        before = sorted(made.ancestors(mine))
+        before = sorted(k for k in made.ancestors(mine) if made.jobs[k].source in (None, source))
         grid = Grid("ended", "stage", "job", "status", "s", "GB", "fingerprint", "reason", title=f"source {source}")
         for entry in made.ledger.history(made.jobs[k].id for k in before):
             o = entry.outcome

@@ -57,7 +57,7 @@ def reference_environment(context: str, *, embedded: bool, say: Callable[[str], 
     say : callable
         Called with a line of text when they must be made first.
     """
-    if embedded or "CRDS_PATH" not in os.environ:  # the later stages ask CRDS, but read nothing
+    if embedded or "CRDS_PATH" not in os.environ:  # what comes later needs no reference of the flight instrument
         return embedded_environment(say)
     mine = {k: v for k, v in os.environ.items() if k.startswith("CRDS_")}
     return mine | {"CRDS_CONTEXT": context}

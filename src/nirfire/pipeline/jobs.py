@@ -76,8 +76,9 @@ class Job:
         The exposure that it is about, if one.
     grating : str
         The disperser.
-    asks : Path or None
-        Product that says which shutters are closed for `source`: waited for, and what it says is an argument.
+    asks : tuple of Path
+        Products that say an argument: which shutters are closed for `source`, or how far a visit is off its plan. They
+        are waited for, and what they say is an argument.
     dropped : tuple of Path
         Products of an earlier plan, removed when the job is done.
     """
@@ -92,7 +93,7 @@ class Job:
     source: int | None = None
     exposure: str = ""
     grating: str = ""
-    asks: Path | None = None
+    asks: tuple[Path, ...] = ()
     dropped: tuple[Path, ...] = ()
 
     @property

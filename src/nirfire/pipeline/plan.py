@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -22,6 +22,8 @@ from nirfire.errors import DataError
 from nirfire.pipeline.jobs import BAD, BLOCKED, DONE, NO_WORK, Job
 from nirfire.pipeline.ledger import Ledger
 from nirfire.pipeline.shelf import Look, Shelf
+from nirfire.products.naming import OFFSETS, SHUTTERS
+from nirfire.products.offsets import read_offset
 from nirfire.products.shutters import read_closed
 from nirfire.tasks.settings import Config
 
@@ -81,7 +83,7 @@ class Plan:
 
     def __init__(self, jobs: list[Job], config: Config, shelf: Shelf, ledger: Ledger, crds: str) -> None:
         self.jobs, self.config, self.shelf, self.ledger, self.crds = jobs, config, shelf, ledger, crds
-        self._answers: dict[tuple[str, Look | None], dict[int, tuple[int, ...]]] = {}
+        self._answers: dict[tuple[str, Look | None], Mapping[Any, Any]] = {}
         self.producers = {str(path): k for k, job in enumerate(jobs) for path in job.outputs}
         heads: dict[str, str] = {}
         for task in {job.stage: job.task for job in jobs}.values():
@@ -101,23 +103,28 @@ class Plan:
     def producers_of(self, k: int) -> set[int]:
         """Numbers of the jobs that this one hangs on."""
         job = self.jobs[k]
-        asked = (job.asks,) if job.asks else ()
-        return {p for path in (*job.inputs, *job.gathered, *asked) if (p := self.producer(path)) is not None}
+        return {p for path in (*job.inputs, *job.gathered, *job.asks) if (p := self.producer(path)) is not None}
 
     def asked(self, job: Job) -> dict[str, Any]:
         """Arguments of a job that another product says."""
-        if job.asks is None:
+        if not job.asks:
             return {}
-        look = self.shelf.look(job.asks)
-        key = (str(job.asks), look)
+        said = [self._answer(path) for path in job.asks]
+        if job.asks[0].name.endswith(OFFSETS):
+            return {"offsets": {root: place for answer in said for root, place in answer.items()}}
+        return {"closed": said[0].get(job.source or 0, ())}
+
+    def _answer(self, path: Path) -> Mapping[Any, Any]:
+        """What a product that is asked says; nothing where there is none."""
+        look = self.shelf.look(path)
+        key = (str(path), look)
         if key not in self._answers:
+            read = read_closed if path.name.endswith(SHUTTERS) else read_offset
             try:
-                self._answers[key] = read_closed(job.asks) if look else {}
+                self._answers[key] = read(path) if look else {}
             except DataError as error:
-                raise DataError(
-                    error.message, file=job.asks, key=error.key, remedy="delete it and run again"
-                ) from error
-        return {"closed": self._answers[key].get(job.source or 0, ())}
+                raise DataError(error.message, file=path, key=error.key, remedy="delete it and run again") from error
+        return self._answers[key]
 
     def ancestors(self, chosen: Iterable[int]) -> set[int]:
         """Numbers of these jobs and of all that they hang on."""
@@ -192,10 +199,10 @@ class Plan:
                 inputs.append((path.name, nothing))
             else:
                 missing.append(path.name)
-        if job.asks and not self.shelf.there(job.asks):
-            k = self.producer(job.asks)
-            if k is not None and not self.no_work(k):
-                missing.append(job.asks.name)
+        for path in job.asks:
+            k = self.producer(path)
+            if k is not None and not self.shelf.there(path) and not self.no_work(k):
+                missing.append(path.name)
         return self.make(job, inputs, missing)
 
     def _rightly_absent(self, path: Path, k: int) -> str | None:

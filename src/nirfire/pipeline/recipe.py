@@ -8,8 +8,10 @@
          (adopt       a cutout that others calibrated comes in here)
       -> sky          sky of all blank shutters, if a source wants it   one job per exposure
       -> nodsub       sky from the other nods                           one job per source and background group
-      -> stack        nods and detectors to one rectified 2D spectrum   one job per source and grating
-      -> extract      2D to 1D                                          one job per source and grating
+      -> offsets      how far sources are from their planned places     one job per visit and activity
+      -> extract      all nods to a 1D spectrum, by a model of it       one job per source and grating
+         (stack       only for extraction as published: stock 2D        one job per source and grating)
+      -> join         1D spectra of all gratings to one                 one job per source
       -> redshift     1D to redshift                                    one job per source and grating
     summary           one row per source and grating
 
@@ -24,65 +26,25 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nirfire.pipeline.combine import combine_jobs, offsets_jobs
 from nirfire.pipeline.groups import Group, Labels, Slit, make_groups
-from nirfire.pipeline.jobs import Job, Task
+from nirfire.pipeline.jobs import Job
 from nirfire.pipeline.observation import Cutout, Exposure, Inputs
 from nirfire.pipeline.special import Special
+from nirfire.pipeline.stages import TASKS
 from nirfire.products.naming import (
     BKGSUB,
     CAL,
     RATE,
     RATERAW,
-    S2D,
-    SPEC,
     UNCAL,
-    ZFIT,
     ExposureName,
     Workspace,
 )
 from nirfire.products.positions import Positions
 
-EXPOSURE, ACTIVITY, SHOT, PAIR, GROUP, COMBINED = (
-    "exposure, detector",
-    "visit, activity",
-    "exposure",
-    "source, exposure",
-    "source, background group",
-    "source, grating",
-)
-TASKS = {
-    t.stage: t
-    for t in (
-        Task("detector", 1, "nirfire.tasks.detector:detector", "ramps to raw count rates", EXPOSURE, stock=True),
-        Task("clean", 2, "nirfire.tasks.clean:clean", "background and noise of count rates", EXPOSURE, stock=True),
-        Task(
-            *("shutters", 1, "nirfire.tasks.shutters:shutters", "stuck-closed shutters, by their sky", ACTIVITY),
-            gather="inputs",
-            stock=True,
-        ),
-        Task(
-            *("calibrate", 3, "nirfire.tasks.calibrate:calibrate", "2D cutout, wavelength, flux", PAIR),
-            stock=True,
-            shares=True,
-        ),
-        Task("adopt", 2, "nirfire.tasks.adopt:adopt", "cutouts that others calibrated", PAIR, stock=True),
-        Task("sky", 1, "nirfire.tasks.sky:sky", "sky of all blank shutters", SHOT, gather="cals"),
-        Task(
-            *("nodsub", 2, "nirfire.tasks.nodsub:nodsub", "sky from the other nods", GROUP),
-            gather="inputs",
-            paired="outputs",
-        ),
-        Task("stack", 2, "nirfire.tasks.stack:stack", "one rectified 2D spectrum", COMBINED, "inputs", stock=True),
-        Task("extract", 2, "nirfire.tasks.extract:extract", "2D to 1D", COMBINED, "inputs"),
-        Task("redshift", 1, "nirfire.tasks.redshift:redshift", "1D to redshift", COMBINED),
-    )
-}
-STAGES = tuple(TASKS)
 Places = dict[tuple[Path, int], dict[int, dict[int, tuple[float, float]]]]
 """(metafile, configuration) -> source -> dither point -> (x, y)."""
-EXPOSURE_STAGES = ("detector", "clean")
-WHOLE_STAGES = ("shutters", "sky")
-"""What looks at many exposures or many sources at once."""
 
 
 def make_jobs(inputs: Inputs, workspace: Workspace, special: Special) -> list[Job]:
@@ -130,13 +92,13 @@ def make_jobs(inputs: Inputs, workspace: Workspace, special: Special) -> list[Jo
     ]
     cals = [slit.cal for source in sorted(slits) for slit in slits[source]]
     jobs += [*blank, *_skies(wanted, [*cals, *(path for job in blank for path in job.outputs)], workspace)]
-    combined: dict[str, list[Job]] = {"stack": [], "extract": [], "redshift": []}
+    late: dict[str, list[Job]] = {stage: [] for stage in ("stack", "extract", "join", "redshift")}
     for source, mine in groups.items():
         jobs += [_nodsub(source, group, workspace, special) for group in mine]
-        for (grating, filter_), paths in _by_grating(mine):
-            for job in _combine(source, grating, filter_, paths, workspace):
-                combined[job.stage].append(job)
-    return [*jobs, *combined["stack"], *combined["extract"], *combined["redshift"]]
+        for job in combine_jobs(source, mine, workspace, special):
+            late[job.stage].append(job)
+    jobs += offsets_jobs(groups, workspace, special)
+    return [*jobs, *(job for stage in late for job in late[stage])]
 
 
 def _made_or_given(exposure: Exposure, suffix: str, workspace: Workspace) -> Path:
@@ -236,12 +198,12 @@ def _calibrate(
     return jobs
 
 
-def _closed(root: str, source: int, shutters: Path, special: Special) -> tuple[dict[str, Any], Path | None]:
+def _closed(root: str, source: int, shutters: Path, special: Special) -> tuple[dict[str, Any], tuple[Path, ...]]:
     """Closed shutters of a source as people list them, or else the product that is asked for them."""
     listed = special.stuck.get(root, {})
     if source in listed:
-        return {"closed": listed[source]}, None
-    return {}, shutters
+        return {"closed": listed[source]}, ()
+    return {}, (shutters,)
 
 
 def _cutouts(
@@ -327,25 +289,3 @@ def _nodsub(source: int, group: Group, workspace: Workspace, special: Special) -
         grating=group.grating,
         dropped=tuple(slit.bkgsub for slit in group.dropped),
     )
-
-
-def _by_grating(groups: Iterable[Group]) -> list[tuple[tuple[str, str], tuple[Path, ...]]]:
-    """The nod-subtracted files of each stack; none where all nods are left out."""
-    stacks: dict[tuple[str, str], list[Path]] = defaultdict(list)
-    for group in groups:
-        for slit in (*group.science, *group.dropped):
-            stacks[slit.grating, slit.filter] += [slit.bkgsub] if slit in group.science else []
-    return [(optics, tuple(paths)) for optics, paths in sorted(stacks.items())]
-
-
-def _combine(source: int, grating: str, filter_: str, paths: tuple[Path, ...], workspace: Workspace) -> list[Job]:
-    """Stack, extract and redshift of one source in one grating."""
-    s2d, spec, zfit = (workspace.combined(source, grating, filter_, suffix) for suffix in (S2D, SPEC, ZFIT))
-    key = f"{source} {grating} {filter_}"
-    facts = {"source": source}
-    stack = Job(TASKS["stack"], key, {"s2d": s2d}, {}, (), paths, (s2d,), source, "", grating)
-    arguments = {"s2d": s2d, "spec": spec, "source": source}
-    extract = Job(TASKS["extract"], key, arguments, facts, (s2d,), paths, (spec,), source, "", grating)
-    arguments = {"spec": spec, "zfit": zfit}
-    redshift = Job(TASKS["redshift"], key, arguments, {}, (spec,), (), (zfit,), source, "", grating)
-    return [stack, extract, redshift]

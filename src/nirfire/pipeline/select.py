@@ -9,8 +9,9 @@ from typing import Any
 
 from nirfire.errors import DataError
 from nirfire.pipeline.jobs import Job
-from nirfire.pipeline.recipe import EXPOSURE_STAGES, STAGES, WHOLE_STAGES
+from nirfire.pipeline.stages import EXPOSURE_STAGES, STAGES, WHOLE_STAGES
 
+OFFSETS_STAGE = WHOLE_STAGES[2]
 SKY_STAGE = WHOLE_STAGES[1]
 
 SHARD = re.compile(r"(\d+)/(\d+)")
@@ -118,7 +119,13 @@ class Selection:
                 if not self.shard.has(place):
                     continue
             chosen.append(k)
-        return self._with_skies(jobs, chosen)
+        return self._with_skies(jobs, self._without_offsets(jobs, chosen))
+
+    def _without_offsets(self, jobs: Sequence[Job], chosen: list[int]) -> list[int]:
+        """Offsets of a visit are from all its sources, so a run of some of them goes without, and a whole one does it
+        again; but when nothing else is asked for they are made."""
+        part = self.sources is not None or (self.shard is not None and self.first != self.last)
+        return [k for k in chosen if jobs[k].stage != OFFSETS_STAGE] if part else chosen
 
     def _with_skies(self, jobs: Sequence[Job], chosen: list[int]) -> list[int]:
         """Of the skies those that a chosen job uses, with the calibration of all that they are made from.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nirfire.products.nod_lists import NodLists
 from nirfire.products.positions import Positions
-from nirfire.tasks.settings import Background
+from nirfire.tasks.settings import Background, Method, SourceShape
 from nirfire.tasks.stuck import StuckList
 
 
@@ -36,6 +36,12 @@ class Special:
         Where the sky of most sources comes from.
     backgrounds : mapping of int to str
         The same for single sources.
+    method : {"model", "horne"}
+        How spectra are extracted.
+    shapes : mapping of int to SourceShape
+        What is known of place and size of single sources.
+    photometry : Path or None
+        Table of photometry that spectra are compared with.
     """
 
     stuck: StuckList = field(default_factory=dict)
@@ -47,3 +53,6 @@ class Special:
     nods: NodLists = field(default_factory=dict)
     background: Background = "nods"
     backgrounds: Mapping[int, Background] = field(default_factory=dict)
+    method: Method = "model"
+    shapes: Mapping[int, SourceShape] = field(default_factory=dict)
+    photometry: Path | None = None

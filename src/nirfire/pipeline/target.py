@@ -59,7 +59,8 @@ class Observation:
         stuck, drawn = read_stuck(self.workspace.stuck_list), read_masks(self.workspace.masks)
         listed = self.spec.masks if self.spec else {}
         masks = {name: join_masks((listed.get(name, ""), drawn.get(name, ""))) for name in listed | drawn}
-        calibrate, nodsub = self.resolved.configuration.calibrate, self.resolved.configuration.nodsub
+        configuration = self.resolved.configuration
+        calibrate, nodsub, extract = configuration.calibrate, configuration.nodsub, configuration.extract
         return Special(
             stuck,
             masks,
@@ -70,6 +71,9 @@ class Observation:
             read_nod_lists(self.workspace.nod_list),
             nodsub.background,
             nodsub.backgrounds,
+            extract.method,
+            extract.shapes,
+            extract.photometry,
         )
 
 
@@ -92,7 +96,12 @@ def unused(special: Special, inputs: Inputs) -> list[str]:
     ]
     known = {source for listed in sources.values() for source in listed}
     placed = {source for listed in special.positions.values() for source in listed}
-    own = (("position", placed), ("type", set(special.source_types)), ("background", set(special.backgrounds)))
+    own = (
+        ("position", placed),
+        ("type", set(special.source_types)),
+        ("background", set(special.backgrounds)),
+        ("shape", set(special.shapes)),
+    )
     for what, named in own:
         found += [f"{what} of source {source}, which is not among the sources" for source in sorted(named - known)]
     return found

@@ -240,6 +240,10 @@ class Metafile:
         rows = msa_rows.padded(rows, options.pad)
         return Metafile(self.path, Table(rows), self._catalogue_row(source, metadata_id, options.source_type))
 
+    def places(self, source: int, metadata_id: int, dither_point: int) -> dict[int, tuple[float, float]]:
+        """Where the sources of the slit of a source are at a dither point; see `msa_rows.places`."""
+        return msa_rows.places(self._slit_of(source, metadata_id), dither_point)
+
     def n_shutters(self) -> int:
         """Number of different shutters in the table."""
         keys = ("shutter_quadrant", "shutter_row", "shutter_column")

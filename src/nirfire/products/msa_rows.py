@@ -8,6 +8,7 @@ its shutter, ``estimated_source_in_shutter_x`` and ``_y``, is in pitches from 0 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -123,6 +124,35 @@ def groups(columns: np.ndarray) -> list[np.ndarray]:
     """Columns of shutters in increasing order, parted where a gap is larger than `LARGEST_GAP`."""
     columns = np.unique(columns)
     return np.split(columns, np.flatnonzero(np.diff(columns) > LARGEST_GAP) + 1)
+
+
+def places(rows: np.ndarray, point: int) -> dict[int, tuple[float, float]]:
+    """Places of all sources of a slit at one dither point.
+
+    Parameters
+    ----------
+    rows : structured ndarray, shape (n,)
+        The slit (`slit_of`).
+    point : int
+        Dither point.
+
+    Returns
+    -------
+    dict of int to (float, float) [pitch]
+        Source to x from the middle of its shutter, and y as ``shutter_column``, whole in the middle of a shutter. A
+        source that is in no shutter at this point is put where it is, at the others, from those that are; it is left
+        out where that is not known.
+    """
+    found: dict[int, dict[int, np.ndarray]] = defaultdict(dict)
+    for row in rows[holds_source(rows) & (rows["source_id"] != 0)]:
+        place = np.array([row[X] - 0.5, row["shutter_column"] + row[Y] - 0.5], dtype=float)
+        found[int(row["dither_point_index"])][int(row["source_id"])] = place
+    here = dict(found.pop(point, {}))
+    for source in {s for others in found.values() for s in others} - here.keys():
+        seen = [(p[source] - p[s], s) for p in found.values() if source in p for s in p.keys() & here.keys()]
+        if seen:
+            here[source] = np.mean([here[s] + apart for apart, s in seen if s != source], axis=0)
+    return {source: (float(place[0]), float(place[1])) for source, place in sorted(here.items())}
 
 
 def with_one_source(rows: np.ndarray, source: int) -> np.ndarray:

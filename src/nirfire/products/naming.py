@@ -4,9 +4,10 @@ A workspace looks like this::
 
     WORKSPACE/
       exposures/  <exposure>_uncal.fits _rateraw.fits _rate.fits, MSA metafiles,
-                  <visit and activity>_shutters.fits, <exposure without detector>_sky.fits
+                  <visit and activity>_shutters.fits _offsets.fits, <exposure without detector>_sky.fits
       sources/<source>/  <exposure>_<source>_cal.fits _cal_bkgsub.fits,
-                         <observation>_<grating>_<filter>_<source>_s2d.fits _spec.fits _zfit.fits
+                         <observation>_<grating>_<filter>_<source>_s2d.fits _spec.fits _zfit.fits,
+                         <observation>_<source>_joint.fits
       catalogue/  <observation>_summary.ecsv ...
       stuck_closed_shutters.toml, nods.toml (what people say of shutters and nods)
       positions.ecsv (places of the sources in their shutters, instead of the planned ones)
@@ -27,8 +28,8 @@ EXPOSURE_PATTERN = re.compile(r"(?P<exposure>(?P<root>jw\d{11}_\d{5})_(?P<nod>\d
 PART = ".part-"  # begins the name of a file that is not finished
 UNCAL, RATERAW, RATE = "_uncal.fits", "_rateraw.fits", "_rate.fits"
 CAL, BKGSUB = "_cal.fits", "_cal_bkgsub.fits"
-SKY, SHUTTERS = "_sky.fits", "_shutters.fits"
-S2D, SPEC, ZFIT = "_s2d.fits", "_spec.fits", "_zfit.fits"
+SKY, SHUTTERS, OFFSETS = "_sky.fits", "_shutters.fits", "_offsets.fits"
+S2D, SPEC, ZFIT, JOINT = "_s2d.fits", "_spec.fits", "_zfit.fits", "_joint.fits"
 SOURCES = "sources"
 TRUTH, METRICS, PAGE = "truth", "metrics.json", "index.html"
 LEDGER, EVENTS, LOCK, ORIGIN = "ledger.sqlite", "events", "nirfire.lock", "nirfire.json"
@@ -200,6 +201,10 @@ class Workspace:
         """Path of what is known of the shutters of a visit and activity."""
         return self.exposures / f"{root}{SHUTTERS}"
 
+    def offsets(self, root: str) -> Path:
+        """Path of how far the sources of a visit and activity are from their planned places."""
+        return self.exposures / f"{root}{OFFSETS}"
+
     def sky(self, both: str) -> Path:
         """Path of the sky of an exposure, both detectors."""
         return self.exposures / f"{both}{SKY}"
@@ -215,6 +220,14 @@ class Workspace:
         """Path of a product that combines exposures, for example ``suffix=SPEC``."""
         stem = f"{self.observation}_{grating.lower()}_{filter_.lower()}_{source}"
         return self.source_folder(source) / f"{stem}{suffix}"
+
+    def stack_of_group(self, s2d: Path, group: str) -> Path:
+        """Path of the stack of one exposure group, beside that of all."""
+        return s2d.with_name(f"{s2d.name.removesuffix(S2D)}_{group}{S2D}")
+
+    def joint(self, source: int) -> Path:
+        """Path of the spectrum of all gratings."""
+        return self.source_folder(source) / f"{self.observation}_{source}{JOINT}"
 
     def summary(self, extension: str) -> Path:
         return self.catalogue / f"{self.observation}_summary.{extension}"

@@ -206,7 +206,10 @@ def tells_references(key: str) -> bool:
 
 def reference_cards(header: fits.Header) -> dict[str, tuple[Any, str]]:
     """CRDS context and references that a header names, as cards for the header of what is made from it."""
-    return {key: (header[key], header.comments[key]) for key in header if tells_references(key)}
+    told = {key: (header[key], header.comments[key]) for key in header if tells_references(key)}
+    return {
+        key: (value, comment[: max(0, LONGEST_IN_CARD - len(str(value)) - 3)]) for key, (value, comment) in told.items()
+    }
 
 
 def table_of_references(rows: list[tuple[str, str]]) -> fits.BinTableHDU:

@@ -7,8 +7,8 @@ as plain FITS: the arrays change, the WCS that the stock pipeline stored in the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ DO_NOT_USE, JUMP_DET, OUTLIER = 1, 4, 16
 SLIT_Y, SLIT_WAVE = "SLIT_Y", "SLIT_WAVE"
 BKG, VAR_BKG, BKG_NODS, BKG_EXPOSURES = "BKG", "VAR_BKG", "BKG_NODS", "BKG_EXPOSURES"
 """What nod subtraction adds: the background [MJy], its variance, the exposures it is from as bits, and their names."""
+PLANNED = "PLANNED"
+"""Sources planned in the slitlet, this one too: number, x from the middle of a shutter, y as SLIT_Y [pitch]."""
 ARRAYS = {
     "sci": "SCI",
     "err": "ERR",
@@ -37,8 +39,11 @@ ARRAYS = {
     "barshadow": "BARSHADOW",
     "slit_y": SLIT_Y,
     "slit_wave": SLIT_WAVE,
+    "bkg": BKG,
+    "var_bkg": VAR_BKG,
+    "bkg_nods": BKG_NODS,
 }
-OPTIONAL = ("pathloss_point", "pathloss_uniform", "barshadow", "slit_y", "slit_wave")
+OPTIONAL = ("pathloss_point", "pathloss_uniform", "barshadow", "slit_y", "slit_wave", "bkg", "var_bkg", "bkg_nods")
 N_ALONG = 365  # shutters of a quadrant along the dispersion
 UNIT, BRIGHTNESS = "MJy", "MJy/sr"
 POWERS = {"SCI": 1, "ERR": 1, "VAR_POISSON": 2, "VAR_RNOISE": 2, "VAR_FLAT": 2}
@@ -75,6 +80,14 @@ class SlitCal:
         Primary header and header of the SCI extension.
     slit_place : tuple of 2 floats [arcsec], or None
         V2, V3 of the centre of the shutter that the slit's coordinates begin in.
+    bkg, var_bkg : ndarray, shape (n_spat, n_wave) [MJy, MJy2], or None
+        The sky that nodsub took away, and its variance.
+    bkg_nods : ndarray of int, shape (n_spat, n_wave), or None
+        The exposures whose median that sky is, as bits; 0 when it is from elsewhere.
+    bkg_exposures : tuple of str
+        What exposure each bit stands for.
+    planned : mapping of int to (float, float) [pitch]
+        Sources that were planned in the slitlet: x from the middle of the shutter, and y as in `slit_y`.
     """
 
     path: Path
@@ -93,6 +106,11 @@ class SlitCal:
     header: fits.Header
     slit_header: fits.Header
     slit_place: tuple[float, float] | None = None
+    bkg: np.ndarray | None = None
+    var_bkg: np.ndarray | None = None
+    bkg_nods: np.ndarray | None = None
+    bkg_exposures: tuple[str, ...] = ()
+    planned: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> SlitCal:
@@ -115,10 +133,21 @@ class SlitCal:
             header, slit_header = hdus[0].header.copy(), hdus["SCI"].header.copy()
             extra = hdus[SLIT_Y].header if SLIT_Y in hdus else fits.Header()
             where = (float(extra["SLITV2"]), float(extra["SLITV3"])) if "SLITV3" in extra else None
+            exposures = tuple(hdus[BKG_EXPOSURES].data["exposure"]) if BKG_EXPOSURES in hdus else ()
+            rows = hdus[PLANNED].data if PLANNED in hdus else ()
+            planned = {int(row["source"]): (float(row["x"]), float(row["y"])) for row in rows}
         unit = slit_header.get("BUNIT")
         if unit != UNIT:
             raise DataError(f"unit is {unit!r}, expected {UNIT!r}", file=path, key="BUNIT", remedy="redo calibrate")
-        return cls(path=path, header=header, slit_header=slit_header, slit_place=where, **arrays)
+        return cls(
+            path=path,
+            header=header,
+            slit_header=slit_header,
+            slit_place=where,
+            bkg_exposures=tuple(map(str, exposures)),
+            planned=planned,
+            **arrays,
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -178,6 +207,12 @@ class SlitCal:
             write_fits(path, hdus)
 
 
+def planned_hdu(places: Mapping[int, tuple[float, float]]) -> fits.BinTableHDU:
+    """The table of sources that were planned in a slitlet."""
+    rows = [(source, *place) for source, place in places.items()]
+    return fits.BinTableHDU(np.array(rows, dtype=[("source", "i4"), ("x", "f8"), ("y", "f8")]), name=PLANNED)
+
+
 def shut(slit: SlitCal, closed: Sequence[int]) -> SlitCal:
     """Take the pixels of stuck-closed shutters out of a cutout that was calibrated with them open.
 
@@ -200,11 +235,10 @@ def shut(slit: SlitCal, closed: Sequence[int]) -> SlitCal:
     if not closed:
         return slit
     header = slit.slit_header
-    state, number = str(header.get("SHUTSTA", "")), header.get("SHUTTRID")
-    if slit.slit_y is None or number is None or "x" not in state:
+    number = header.get("SHUTTRID")
+    opened = open_shutters(slit)
+    if slit.slit_y is None or not opened:
         raise DataError("it does not say which pixels are in which shutter", file=slit.path, key="SHUTSTA")
-    first = shutter_column(int(number)) - state.index("x")
-    opened = [first + k for k, mark in enumerate(state) if mark != "0"]
     gone = [opened[k - 1] for k in closed if k <= len(opened)]
     top = slit.header.copy()
     top["STKSHTRS"] = ",".join(map(str, closed))
@@ -212,6 +246,15 @@ def shut(slit: SlitCal, closed: Sequence[int]) -> SlitCal:
         top["SRCFLUX"] = False
     shutter = np.rint(np.nan_to_num(slit.slit_y))
     return slit.with_arrays(dq=np.where(np.isin(shutter, gone), slit.dq | DO_NOT_USE, slit.dq), header=top)
+
+
+def open_shutters(slit: SlitCal) -> tuple[int, ...]:
+    """``shutter_column`` of each open shutter, ascending; none when the file does not say."""
+    state, number = str(slit.slit_header.get("SHUTSTA", "")), slit.slit_header.get("SHUTTRID")
+    if number is None or "x" not in state:
+        return ()
+    first = shutter_column(int(number)) - state.index("x")
+    return tuple(first + k for k, mark in enumerate(state) if mark != "0")
 
 
 def shows_source(header: fits.Header) -> bool:

@@ -16,6 +16,7 @@ from nirfire.products import provenance
 from nirfire.products.columns import Column
 from nirfire.products.fitsbytes import CHECKSUM, DATASUM, Unit, ones_complement_sum, read_units
 from nirfire.products.fitsfile import open_fits
+from nirfire.products.offsets import COLUMNS as OFFSET_COLUMNS
 from nirfire.products.shutters import LEVEL_COLUMNS, VERDICT_COLUMNS
 from nirfire.products.spectrum import EXPOSURE_COLUMNS, profile_columns, spectrum_columns
 from nirfire.products.zfit import MODEL_COLUMNS, PEAK_COLUMNS, SCAN_COLUMNS
@@ -34,6 +35,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
     "PEAKS": PEAK_COLUMNS,
     "VERDICTS": VERDICT_COLUMNS,
     "LEVELS": LEVEL_COLUMNS,
+    "OFFSETS": OFFSET_COLUMNS,
 }
 CUTOUT_ARRAYS = ("SCI", "ERR", "DQ", "WAVELENGTH", "VAR_POISSON", "VAR_RNOISE", "VAR_FLAT")
 

@@ -155,7 +155,7 @@ def _exposure(task: Task) -> list[Picture]:
 
 
 def _source(task: Task) -> list[Picture]:
-    from nirfire.qa.cutout_figures import stack_figure
+    from nirfire.qa.extraction_figure import extraction_figure
     from nirfire.qa.spectrum_figures import chi2_figure, spectrum_figure
 
     stem = f"source-{task.source}-{task.grating.lower()}"
@@ -175,9 +175,9 @@ def _source(task: Task) -> list[Picture]:
     spec, published = task.spec, task.published
     pictures += _attempt(
         task,
-        f"{stem}-stack",
-        "Rectified stack; its profile (median over wavelength), the extraction profile and the boxcars.",
-        lambda png: stack_figure(spectrum, png, title),
+        f"{stem}-extraction",
+        "2D spectrum, model and residual; profile and apertures; 1D extractions, signal-to-noise, and how they differ.",
+        lambda png: extraction_figure(spectrum, png, title),
     )
     pictures += _attempt(
         task,
@@ -185,6 +185,10 @@ def _source(task: Task) -> list[Picture]:
         "1D spectrum with the redshift fit; main lines at the fitted redshift." + _against(bins),
         lambda png: spectrum_figure(spectrum, fit, png, title=title, truth=true_flux, bins=bins),
     )
+    joint = task.workspace.joint(task.source)
+    if joint.exists() and spec == min(task.workspace.find_combined(task.source, SPEC)):
+        caption = "All gratings on one flux scale, and the factors that brought them there."
+        pictures += _attempt(task, f"{stem}-joint", caption, lambda png: _joint(joint, png, name))
     if fit is not None:
         caption = "chi-squared against redshift: whole range, and about the best."
         pictures += _attempt(
@@ -196,6 +200,13 @@ def _source(task: Task) -> list[Picture]:
             task, f"{stem}-published", caption, lambda png: compare_with_published(spec, published, png)
         )
     return pictures
+
+
+def _joint(joint: Path, png: Path, title: str) -> Path:
+    from nirfire.products.joint import JointSpectrum
+    from nirfire.qa.joint_figure import joint_figure
+
+    return joint_figure(JointSpectrum.read(joint), png, title)
 
 
 def _nods(task: Task, names: list[ExposureName], stem: str) -> list[Picture]:

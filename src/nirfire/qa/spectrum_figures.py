@@ -83,6 +83,9 @@ def _main_panel(
         box = np.where(good, spectrum.boxes[SHOWN_BOX][0], np.nan)
         axes.step(wave, box, where="mid", color=COLOURS["box"], lw=0.7, alpha=0.8, label=f"boxcar {SHOWN_BOX} px")
     axes.step(wave, flux, where="mid", color=COLOURS["data"], lw=0.9, label="optimal extraction")
+    if spectrum.scale is not None:
+        text = "the same, scaled to photometry"
+        axes.step(wave, flux * spectrum.scale, where="mid", color=COLOURS["mark"], lw=0.7, alpha=0.8, label=text)
     if truth is not None:
         axes.plot(wave, truth, color=COLOURS["truth"], lw=1.2, alpha=0.9, label="truth at this resolution")
     if fit is not None:

@@ -29,6 +29,8 @@ KEYWORDS = {
 """CRDS's selection parameters for NIRSpec, and the keywords that hold them."""
 _NEEDED_KEYWORDS = ("INSTRUME", "DETECTOR", "EXP_TYPE", "DATE-OBS", "TIME-OBS")
 
+OWN = {"offsets": {"pathloss"}, "extract": {"pathloss"}}
+"""Reference types that our own stages look up."""
 _WE_SKIP = {"calibrate": SKIP_IN_SPEC2, "stack": SKIP_IN_SPEC3}
 
 
@@ -38,7 +40,7 @@ def needed_types(stages: Iterable[str], steps: Mapping[str, Steps] | None = None
     Parameters
     ----------
     stages : iterable of str
-        Names of stages; those that run no stock step add nothing.
+        Names of stages; those that look up none add nothing.
     steps : mapping, optional
         For each stage, the step parameters it passes through: ``skip`` and ``override_*`` count.
 
@@ -49,9 +51,10 @@ def needed_types(stages: Iterable[str], steps: Mapping[str, Steps] | None = None
     optional : set of str
         Used if CRDS has them: parameter references, and steps that these may switch on.
     """
-    required: set[str] = set()
+    stages = set(stages)
+    required = set().union(*(OWN.get(stage, set()) for stage in stages))
     optional: set[str] = set()
-    for stage in set(stages) & set(STOCK):
+    for stage in stages & set(STOCK):
         given = {name: {"skip": True} for name in _WE_SKIP.get(stage, ())} | dict((steps or {}).get(stage, {}))
         overridden = {k.removeprefix("override_") for pars in given.values() for k in pars if k.startswith("override_")}
         if stage in PIPELINES:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -17,7 +18,7 @@ from nirfire.products.fitsfile import open_fits
 from nirfire.products.msa import Metafile, SourceOptions
 from nirfire.products.naming import CAL, calibration_inputs
 from nirfire.products.rate import ExposureHeader, read_exposure_header
-from nirfire.products.slitcal import in_megajansky, mark_overlap
+from nirfire.products.slitcal import in_megajansky, mark_overlap, planned_hdu
 from nirfire.stsci.by_hand import write_inputs
 from nirfire.stsci.pipelines import Steps, run_spec2
 from nirfire.stsci.spec2 import calibrate_slit
@@ -89,7 +90,8 @@ def calibrate(
         run = calibrate_slit if settings.share else run_spec2
         with tempfile.TemporaryDirectory(prefix="nirfire-calibrate-") as place:
             stock = run(rate, own, Path(place), product, steps, _sourceless_x(mine))
-            _finish(stock, cal, exposure, mine, closed)
+            places = metafile.places(source, exposure.metadata_id, exposure.dither_point)
+            _finish(stock, cal, exposure, mine, _Slitlet(closed, places))
 
 
 def _steps(rate: Path, references: Path, settings: CalibrateSettings) -> Steps:
@@ -119,7 +121,14 @@ def _folder(cal: Path, *, keep: bool) -> Iterator[Path]:
         yield Path(name)
 
 
-def _finish(stock: Path, cal: Path, exposure: ExposureHeader, mine: Metafile, closed: tuple[int, ...]) -> None:
+class _Slitlet(NamedTuple):
+    """What is known of the slitlet: closed shutters, and where its sources were planned."""
+
+    closed: tuple[int, ...]
+    planned: dict[int, tuple[float, float]]
+
+
+def _finish(stock: Path, cal: Path, exposure: ExposureHeader, mine: Metafile, slitlet: _Slitlet) -> None:
     """Check the stock product, bring it to MJy, and write it in its final place."""
     with open_fits(stock) as hdus:
         if "SCI" not in hdus:
@@ -133,7 +142,8 @@ def _finish(stock: Path, cal: Path, exposure: ExposureHeader, mine: Metafile, cl
             )
         in_megajansky(hdus, file=cal)
         mark_overlap(hdus, overlap_mask(hdus["WAVELENGTH"].data, exposure.filter, exposure.grating))
-        _sign(hdus[0].header, exposure, mine, closed)
+        _sign(hdus[0].header, exposure, mine, slitlet.closed)
+        hdus.append(planned_hdu(slitlet.planned))
         hdus[0].header["FILENAME"] = cal.name
         write_fits(cal, hdus)
 

@@ -1,128 +1,224 @@
-"""extract: the rectified 2D spectrum to a 1D spectrum, optimal and boxcar."""
+"""extract: the nods of a source to its 1D spectrum, by a model of its light on the pixels as they are."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.table import Table
+from numpy.typing import NDArray
 
-from nirfire import __version__
-from nirfire.core.extract import box_weights, boxcar, median_profile, optimal
-from nirfire.errors import DataError
-from nirfire.products.provenance import reference_cards
-from nirfire.products.slitcal import UNIT, SlitCal, shows_source
+from nirfire.core.extract import box_weights
+from nirfire.core.grids import WaveGrid, covering_grid
+from nirfire.core.model_boxes import boxcar, each_exposure, subtracted
+from nirfire.core.model_extract import Extraction, extract_model
+from nirfire.core.model_fit import Prior
+from nirfire.core.model_frames import Frames
+from nirfire.core.model_loss import shape_error, slit_loss
+from nirfire.core.model_picture import picture
+from nirfire.core.model_solve import Solution
+from nirfire.core.slit_psf import PITCH
+from nirfire.errors import DataError, NoWork
+from nirfire.products.columns import Cards
+from nirfire.products.exposures import exposure_table, spectrum_cards
+from nirfire.products.frames import gather
+from nirfire.products.naming import ExposureName
+from nirfire.products.photometry import with_photometry
+from nirfire.products.slitcal import DO_NOT_USE, SlitCal, shows_source
 from nirfire.products.spectrum import Spectrum
-from nirfire.stsci.slits import Rectified, read_rectified
-from nirfire.tasks.settings import ExtractSettings
+from nirfire.stsci.slit_loss import find_psf
+from nirfire.tasks.settings import ExtractSettings, SourceShape
 
-MJY_TO_UJY = 1e12
+Array = NDArray[np.float64]
+
 BOX_WIDTHS = (3, 4, 5)
-COPIED = (
-    *("TELESCOP", "INSTRUME", "PROGRAM", "OBSERVTN", "GRATING", "FILTER", "DATE-OBS", "CAL_VER"),
-    *("SPECSYS", "VELOSYS"),
-)
+NEIGHBOUR_ERR = 0.05
+"""[arcsec] Error of the planned place of other sources in the slitlet."""
 
 
-def extract(s2d: Path, inputs: list[Path], spec: Path, source: int, settings: ExtractSettings) -> None:
-    """Extract the spectrum of one source.
+def extract(
+    inputs: list[Path],
+    spec: Path,
+    source: int,
+    settings: ExtractSettings,
+    *,
+    shape: Mapping[str, Any] | None = None,
+    offsets: Mapping[str, Sequence[float]] | None = None,
+    photometry: Path | None = None,
+) -> None:
+    """Extract the spectrum of one source in one grating.
 
     Parameters
     ----------
-    s2d : Path
-        The ``_s2d.fits``.
     inputs : list of Path
-        The exposures that went into it, for the EXPOSURES table.
+        Its ``_cal_bkgsub.fits``, of all nods, dithers, visits and both detectors.
     spec : Path
         The ``_spec.fits`` to write.
     source : int
         Source number.
     settings : ExtractSettings
         Configuration.
+    shape : mapping, optional
+        What is known of this source, as `SourceShape` has it.
+    offsets : mapping of str to (float, float) [arcsec], optional
+        How far the sources of a visit and activity are from their planned places, along the slitlets, and the scatter.
+    photometry : Path, optional
+        Table of photometry (`products.photometry`); a smooth factor to it is kept beside the flux.
 
     Raises
     ------
+    NoWork
+        The source is in the open shutters of no exposure.
     DataError
-        The stack is not in MJy, or the extraction has no valid pixel.
+        A file cannot be used, or the extraction has no valid pixel.
     """
-    stack = read_rectified(s2d)
-    if stack.unit != UNIT:
-        raise DataError(f"unit is {stack.unit!r}, expected {UNIT!r}", file=s2d, key="BUNIT", remedy="redo stack")
-    flux, err = stack.sci * MJY_TO_UJY, stack.err * MJY_TO_UJY
-    valid = np.isfinite(flux) & np.isfinite(err) & (err > 0) & (stack.weight > 0)
-    clean = np.where(valid, flux, 0.0)
-    ivar = np.where(valid, 1.0 / np.where(valid, err, 1.0) ** 2, 0.0)
-    if not valid.any():
-        raise DataError("the stack has no valid pixel", file=s2d, remedy="look at its inputs")
-    profile = median_profile(
-        clean, ivar, row=stack.row, half_width=settings.half_width, fallback_width=settings.fallback_width
+    slits = [SlitCal.read(path) for path in inputs]
+    if not any(shows_source(slit.header) for slit in slits):
+        raise NoWork("the source is in the open shutters of no exposure", key="SRCFLUX")
+    known = SourceShape.model_validate(shape or {})
+    visits = offsets if offsets and known.offset is None else {}
+    frames, offset_err = _shifted(gather(slits), visits, settings.offset_err)
+    if not any(np.isfinite(f.sources[0]).all(axis=-1).any() for f in frames):
+        raise DataError("its planned place is in no file", file=inputs[0], key="SRCYPOS", remedy="redo calibrate")
+    grid = _grid(slits[0], frames)
+    psf, reference = find_psf(inputs[0])
+    priors = _priors(frames, settings, known, offset_err)
+    found = extract_model(frames, psf, grid.edges, priors, fit=known.fit)
+    if not np.isfinite(found.solution.variance[0]).any():
+        raise DataError("the extraction has no valid pixel", file=inputs[0], remedy="look at the DQ of its inputs")
+    frames = list(found.frames)
+    cards = spectrum_cards(inputs, source, "model") | _shape_cards(found, frames)
+    cards["NFPSF"] = (reference, "the PSF is from it")
+    cards["NFGRID0"] = (grid.first, "first bin, in the lattice of the grating")
+    loss = slit_loss(frames, psf, found.shapes[0], grid.wave)
+    made = _spectrum(found, frames, slits, grid, settings, cards)
+    shape_err = shape_error(frames, psf, grid.edges, found)
+    made = replace(made, slitloss=loss[0], slitloss_err=loss[1], shape_err=shape_err)
+    with_photometry(made, source, photometry).write(spec)
+
+
+def _grid(slit: SlitCal, frames: list[Frames]) -> WaveGrid:
+    """The grid of the mode, longer where data are."""
+    known = [f.centre[f.good.any(axis=0)] for f in frames]
+    waves = np.concatenate(known)
+    if not waves.size:
+        raise DataError("no exposure has a usable pixel", file=slit.path, remedy="look at the DQ of its inputs")
+    grating, filter_ = (str(slit.header[key]) for key in ("GRATING", "FILTER"))
+    try:
+        return covering_grid(grating, filter_, float(waves.min()), float(waves.max()))
+    except ValueError as error:
+        raise DataError(str(error), file=slit.path, key="GRATING") from None
+
+
+def _shifted(
+    groups: list[tuple[list[SlitCal], Frames]], offsets: Mapping[str, Sequence[float]], otherwise: float
+) -> tuple[list[Frames], float]:
+    """Frames with the shifts of their visits, and the error that places then have [arcsec]."""
+    frames, errors = [], []
+    for slits, found in groups:
+        name = ExposureName.from_path(slits[0].path)
+        offset, err = offsets.get(name.root if name else "", (0.0, otherwise))
+        frames.append(replace(found, shift=offset / PITCH[1]))
+        errors.append(err)
+    return frames, float(np.max(errors))
+
+
+def _priors(frames: list[Frames], settings: ExtractSettings, known: SourceShape, offset_err: float) -> list[Prior]:
+    """What is known of the source, and of others in its slitlet, before the fit."""
+    size_err = settings.size_err if known.size is None else max(0.3 * known.size, 0.01)
+    first = Prior(
+        offset=(known.offset or 0.0) / PITCH[1],
+        offset_err=(known.offset_err or offset_err) / PITCH[1],
+        size=known.size or 0.0,
+        size_err=known.size_err or size_err,
     )
-    best, best_ivar = optimal(clean, ivar, profile.weight)
-    apertures = {w: box_weights(len(flux), stack.row, w) for w in BOX_WIDTHS}
-    boxes = {w: _on_disk(*boxcar(clean, ivar, a, profile.weight)) for w, a in apertures.items()}
-    flux1d, err1d = _on_disk(best, best_ivar)
-    names = {"ypos": np.arange(len(flux)) - stack.row, "opt": profile.weight}
-    spectrum = Spectrum(
-        wave=stack.wave,
-        flux=flux1d,
-        err=err1d,
-        mask=best_ivar <= 0,
-        boxes=boxes,
-        sci=flux,
-        err2d=err,
-        wave2d=np.broadcast_to(stack.wave, flux.shape),
-        weight=stack.weight,
-        profiles=names | {f"{w}px": a for w, a in apertures.items()},
-        exposures=_exposures(inputs),
-        meta=_cards(stack, source, profile.measured),
-    )
-    spectrum.write(spec)
+    other = Prior(0.0, np.hypot(offset_err, NEIGHBOUR_ERR) / PITCH[1], 0.0, settings.size_err)
+    return [first] + [other] * (max(len(f.sources) for f in frames) - 1)
 
 
-def _on_disk(flux: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Flux and error with NaN where there is no information."""
-    good = ivar > 0
-    return np.where(good, flux, np.nan), np.where(good, 1.0 / np.sqrt(np.where(good, ivar, 1.0)), np.nan)
-
-
-def _cards(stack: Rectified, source: int, measured: bool) -> dict[str, tuple[Any, str]]:
-    cards: dict[str, tuple[Any, str]] = {k: (stack.header[k], "") for k in COPIED if k in stack.header}
-    cards |= reference_cards(stack.header)
-    cards["SOURCEID"] = (source, "source number in the MSA metafile")
-    for key, name in (("RA", "SRCRA"), ("DEC", "SRCDEC")):
-        cards[key] = (stack.header.get(name), "[deg] planned position of the source")
-    cards["SRCNAME"] = (stack.header.get("SRCNAME"), "")
-    cards["EXPTIME"] = (stack.header.get("EFFEXPTM"), "[s] effective exposure time")
-    cards["SRCROW"] = (round(stack.row, 4), "row of the source in the 2D stack, from 0")
-    cards["NFMETHOD"] = ("horne", "extraction in columns flux and err")
-    cards["NFPROFIL"] = ("measured" if measured else "boxcar", "profile used; boxcar when the data gave none")
-    cards["NFVERS"] = (__version__, "version of nirfire")
-    return {k: v for k, v in cards.items() if v[0] is not None}
-
-
-def _exposures(inputs: list[Path]) -> Table:
-    """One row per exposure, with what the headers say of the source in it."""
-    keys = {
-        "nod_type": ("NOD_TYPE", "S20", ""),
-        "nod_number": ("PATT_NUM", "i4", 0),
-        "exptime": ("EFFEXPTM", "f8", np.nan),
-        "stuck_shutter_list": ("STKSHTRS", "S20", "N/A"),
-        "shutter_state": ("SHUTSTA", "S20", ""),
-        "sky": ("NFSKY", "S20", ""),
-        "nod_overlap": ("NODOVLP", "f8", np.nan),
-        "source_ra": ("SRCRA", "f8", np.nan),
-        "source_dec": ("SRCDEC", "f8", np.nan),
-        "source_xpos": ("SRCXPOS", "f8", np.nan),
-        "source_ypos": ("SRCYPOS", "f8", np.nan),
-        "pa_v3": ("PA_V3", "f8", np.nan),
+def _shape_cards(found: Extraction, frames: list[Frames]) -> Cards:
+    shape = found.shapes[0]
+    errors, shift = shape.errors, float(np.mean([f.shift for f in frames]))
+    good = sum(int(f.good.sum()) for f in frames)
+    lost = sum(int((f.good & (layer.ivar == 0)).sum()) for f, layer in zip(frames, found.layers, strict=True))
+    return {
+        "NFOFFSET": (round((shape.offset + shift) * PITCH[1], 5), "[arcsec] along the slitlet, from the plan"),
+        "NFVISIT": (round(shift * PITCH[1], 5), "[arcsec] of it, shared by the whole visit"),
+        "NFOFFERR": (round(errors[0] * PITCH[1], 5), "[arcsec] its standard error"),
+        "NFTILT": (round(found.tilt.slope * PITCH[1], 5), "[arcsec/um] turn of the trace from its geometry"),
+        "NFTILTER": (round(found.tilt.err * PITCH[1], 5), "[arcsec/um] its standard error"),
+        "NFSIZE": (round(shape.size, 5), "[arcsec] sigma of a round Gaussian source"),
+        "NFSIZERR": (round(errors[1], 5), "[arcsec] its standard error"),
+        "NFSOURCE": (len(found.shapes), "sources of the slitlet fitted together"),
+        "NFREJECT": (round(lost / max(good, 1), 6), "share of pixels left out as outliers"),
     }
-    rows = []
-    for path in inputs:
-        slit = SlitCal.read(path)
-        if not shows_source(slit.header):
-            continue
-        both = (slit.header, slit.slit_header)
-        found = [next((h[key] for h in both if key in h), default) for key, _, default in keys.values()]
-        rows.append((path.name, *found))
-    return Table(rows=rows, names=("filename", *keys), dtype=("S80", *(kind for _, kind, _ in keys.values())))
+
+
+def _on_disk(solution: Solution) -> tuple[Array, Array]:
+    """Flux and error of the first source, NaN where there is no information."""
+    known = np.isfinite(solution.variance[0])
+    return np.where(known, solution.flux[0], np.nan), np.where(known, np.sqrt(solution.variance[0]), np.nan)
+
+
+def _spectrum(
+    found: Extraction,
+    frames: list[Frames],
+    slits: list[SlitCal],
+    grid: WaveGrid,
+    settings: ExtractSettings,
+    cards: Cards,
+) -> Spectrum:
+    nods = [subtracted(f, layer) for f, layer in zip(frames, found.layers, strict=True)]
+    boxes = {width: boxcar(nods, found.layers, grid.edges, width) for width in BOX_WIDTHS}
+    each = each_exposure(nods, grid.edges)
+    flux, err = _on_disk(found.solution)
+    known = np.isfinite(err)
+    image = picture(frames, found.layers, grid.edges)
+    valid = image.ivar > 0
+    safe = np.where(valid, image.ivar, 1.0)
+    cards["SRCROW"] = (image.row, "row of the source in the 2D picture, from 0")
+    inputs = [slit.path for slit in slits]
+    table = exposure_table(inputs)
+    return Spectrum(
+        wave=grid.wave,
+        flux=flux,
+        err=err,
+        mask=~known,
+        boxes={width: _on_disk(box.solution) for width, box in boxes.items()},
+        apertures={width: np.where(box.share > 0, box.share, np.nan) for width, box in boxes.items()},
+        n_used=_used(each, known),
+        correlation=found.solution.correlation,
+        sci=np.where(valid, image.flux, np.nan),
+        err2d=np.where(valid, 1.0 / np.sqrt(safe), np.nan),
+        wave2d=np.broadcast_to(grid.wave, image.flux.shape),
+        weight=image.weight,
+        model2d=np.where(valid, image.model, np.nan),
+        dq2d=np.where(valid, 0, DO_NOT_USE).astype(np.uint32),
+        profiles=_profiles(image.profile, image.row),
+        exposures=table,
+        single=_single(each, frames, slits, list(table["filename"])) if settings.single else None,
+        meta=cards,
+    )
+
+
+def _used(each: list[Solution], known: NDArray[np.bool_]) -> NDArray[np.int_]:
+    """Exposures with a tenth of the mean information, or more."""
+    information = np.array([1.0 / s.variance[0] for s in each])
+    there = information > 0
+    mean = information.sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+    return np.where(known, np.sum(there & (information > 0.1 * mean), axis=0), 0)
+
+
+def _profiles(profile: Array, row: float) -> dict[str, Array]:
+    rows = np.arange(len(profile))
+    boxes = {f"{width}px": box_weights(len(profile), row, width) for width in BOX_WIDTHS}
+    return {"ypos": rows - row, "opt": profile} | boxes
+
+
+def _single(each: list[Solution], frames: list[Frames], slits: list[SlitCal], names: list[str]) -> tuple[Array, Array]:
+    """Spectra of single exposures in the order of the table."""
+    order = [slit.path.name for mine, _ in gather(slits) for slit in mine]
+    found = {name: _on_disk(solution) for name, solution in zip(order, each, strict=True)}
+    return np.array([found[name][0] for name in names]), np.array([found[name][1] for name in names])

@@ -29,6 +29,7 @@ def _steps_of(stage: str) -> AfterValidator:
 
 SourceType = Literal["point", "extended", "catalogue"]
 Background = Literal["nods", "global", "best"]
+Method = Literal["model", "horne"]
 DetectorSteps = Annotated[StockSteps, _steps_of("detector")]
 CalibrateSteps = Annotated[StockSteps, _steps_of("calibrate")]
 StackSteps = Annotated[StockSteps, _steps_of("stack")]
@@ -156,6 +157,13 @@ class NodsubSettings(Settings):
     spikes: float = Field(5.0, ge=0, description="cosmic rays brighter than so many sigma are kept out; 0: off")
 
 
+class OffsetsSettings(Settings):
+    """Configuration of `offsets`."""
+
+    snr: float = Field(50.0, gt=0, description="sources with less light do not count (signal-to-noise ratio of all)")
+    largest: float = Field(0.1, gt=0, description="how far sources may be from their planned places [arcsec]")
+
+
 class StackSettings(Settings):
     """Configuration of `stack`."""
 
@@ -163,11 +171,57 @@ class StackSettings(Settings):
     steps: StackSteps = Field(default_factory=dict, description="parameters passed through to the stock steps")
 
 
+class SourceShape(Settings):
+    """What is known, or decided, of a source's place and size."""
+
+    offset: float | None = Field(None, description="place along the slitlet, from the planned one [arcsec]")
+    offset_err: float | None = Field(None, gt=0, description="standard error of it")
+    size: float | None = Field(None, ge=0, description="standard deviation of a round Gaussian; 0 is a point [arcsec]")
+    size_err: float | None = Field(None, gt=0, description="standard error of it")
+    fit: bool = Field(True, description="fit them, with this as prior; without it they are taken as they are")
+
+
 class ExtractSettings(Settings):
     """Configuration of `extract`."""
 
-    half_width: float = Field(3.0, gt=0, description="half width of the profile window [pixel]")
-    fallback_width: float = Field(3.0, gt=0, description="boxcar used when the profile is unusable [pixel]")
+    method: Method = Field(
+        "model", description="fit of a model to all pixels, or optimal extraction of the stock 2D stack as published"
+    )
+    size_err: float = Field(0.15, gt=0, description="model: how large sources of unknown size are, about [arcsec]")
+    offset_err: float = Field(
+        0.025, gt=0, description="model: error of planned places along the slitlet, if no visit tells [arcsec]"
+    )
+    shapes: dict[int, SourceShape] = Field(
+        default_factory=dict, exclude=True, description="model: place and size of single sources, by number"
+    )
+    single: bool = Field(False, description="keep the spectrum of each exposure as well")
+    half_width: float = Field(3.0, gt=0, description="horne: half width of the profile window [pixel]")
+    fallback_width: float = Field(3.0, gt=0, description="horne: boxcar used when the profile is unusable [pixel]")
+    clip: float = Field(
+        0.0, ge=0, description="horne: groups that differ by more from the others are left out, from three on [sigma]"
+    )
+    photometry: Path | None = Field(
+        None, exclude=True, description="table of photometry; a smooth factor to it is kept beside the flux"
+    )
+
+    @field_validator("photometry")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        """Workers may have another current directory."""
+        return path and path.expanduser().absolute()
+
+
+class JoinSettings(Settings):
+    """Configuration of `join`."""
+
+    reference: str | None = Field(
+        None, description="grating whose flux scale holds; by default PRISM, else the one of highest signal-to-noise"
+    )
+    level_prior: float = Field(0.10, gt=0, le=1, description="how far levels of gratings differ (standard deviation)")
+    slope_prior: float = Field(0.05, gt=0, le=1, description="the same for slope and curvature, from middle to end")
+    max_order: int = Field(2, ge=0, le=4, description="highest order of the factor as a polynomial of wavelength")
+    least_sn: float = Field(3.0, ge=0, description="signal-to-noise per pixel from which the finer spectrum is taken")
+    alike: float = Field(1.2, ge=1, description="spectra whose resolving powers differ by less are averaged")
 
 
 class RedshiftSettings(Settings):
@@ -187,6 +241,8 @@ class Config(Settings):
     calibrate: CalibrateSettings = CalibrateSettings()
     sky: SkySettings = SkySettings()
     nodsub: NodsubSettings = NodsubSettings()
+    offsets: OffsetsSettings = OffsetsSettings()
     stack: StackSettings = StackSettings()
     extract: ExtractSettings = ExtractSettings()
+    join: JoinSettings = JoinSettings()
     redshift: RedshiftSettings = RedshiftSettings()

@@ -32,7 +32,14 @@ COLUMNS = {
     "signal_to_noise": (float, Column("", "stat.snr;stat.median", "median over the pixels of the spectrum")),
     "n_exposures": (int, Column("", "meta.number;obs.exposure", "exposures that went in")),
     "nod_overlap": (float, Column("", "phot.flux;arith.ratio", "share of the source's light that other nods remove")),
-    "profile": (str, Column("", "meta.code", "extraction profile: measured, or boxcar where the data gave none")),
+    "method": (str, Column("", "meta.code", "extraction: model, or horne as published")),
+    "profile": (str, Column("", "meta.code", "profile of horne: measured, or boxcar where the data gave none")),
+    "size": (float, Column("arcsec", "phys.angSize", "standard deviation of the source as a round Gaussian")),
+    "size_error": (float, Column("arcsec", "stat.error;phys.angSize", "its standard error")),
+    "offset": (float, Column("arcsec", "pos.cartesian.y", "place along the slitlet, from the planned one")),
+    "offset_error": (float, Column("arcsec", "stat.error;pos.cartesian.y", "its standard error")),
+    "slit_loss": (float, Column("", "phot.flux;arith.ratio", "light that passes, over a centred point's; median")),
+    "n_sources": (int, Column("", "meta.number", "sources of the slitlet that were fitted together")),
     "file": (str, Column("", "meta.id;meta.file", "spectrum")),
 }
 DESCRIPTIONS = {name: column for name, (_, column) in COLUMNS.items()}
@@ -111,7 +118,14 @@ def _row(spec: Path, spectrum: Spectrum, fit: RedshiftFit | None) -> Row:
         "signal_to_noise": float(np.median(ratio)) if ratio.size else np.nan,
         "n_exposures": len(spectrum.exposures) if spectrum.exposures is not None else 0,
         "nod_overlap": _overlap(spectrum.exposures),
+        "method": meta.get("NFMETHOD", ""),
         "profile": meta.get("NFPROFIL", ""),
+        "size": meta.get("NFSIZE", np.nan),
+        "size_error": meta.get("NFSIZERR", np.nan),
+        "offset": meta.get("NFOFFSET", np.nan),
+        "offset_error": meta.get("NFOFFERR", np.nan),
+        "slit_loss": np.nan if spectrum.slitloss is None else float(np.median(spectrum.slitloss)),
+        "n_sources": meta.get("NFSOURCE", 1),
         "file": spec.name,
     }
 

@@ -1,0 +1,134 @@
+"""The point spread function in the plane of the micro-shutters, from what the shutters let through.
+
+The flight reference of the pathloss step tabulates how much of a point's light passes one and three shutters, over the
+place of the point. That table is the integral of the PSF over the open area, so the PSF follows from it: here as a sum
+of round Gaussians of fixed widths, whose weights at each wavelength are the non-negative ones that fit best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from scipy.special import ndtr
+
+Array = NDArray[np.float64]
+
+PITCH = (0.2680, 0.5290)
+"""[arcsec] Mean pitch of the shutters on the sky, along the dispersion and across it (MSA metrology of eMPT)."""
+OPEN = (0.7430, 0.8746)
+"""Open share of the pitch (scales of the stock WCS)."""
+WIDTHS = np.geomspace(0.012, 0.9, 16)
+"""[arcsec] Standard deviations of the Gaussians."""
+REACH, STEP = 6.0, 0.01
+"""[pitch] Table of the light below a place: its half width and step."""
+_RIDGE = 1e-9
+_FAR = 7.0  # sigma, from where on a Gaussian counts as nothing; less would be slow, denormal numbers
+
+
+@dataclass(frozen=True)
+class SlitPsf:
+    """A PSF as a sum of round Gaussians.
+
+    Attributes
+    ----------
+    wave : ndarray, shape (n_node,) [um]
+    weights : ndarray, shape (n_node, n_width)
+        Share of the light in each Gaussian of `WIDTHS`; between nodes they are interpolated.
+    """
+
+    wave: Array
+    weights: Array
+
+    def across(self, x: float, size: float) -> Array:
+        """Weights times the share that the open width passes, shape (n_node, n_width).
+
+        Parameters
+        ----------
+        x : float [pitch]
+            Place of the source along the dispersion, from the centre of its shutter.
+        size : float [arcsec]
+            Standard deviation of a round Gaussian source; 0 is a point.
+        """
+        sigma = np.hypot(WIDTHS, size) / PITCH[0]
+        half = OPEN[0] / 2
+        return self.weights * (ndtr((half - x) / sigma) - ndtr((-half - x) / sigma))
+
+    def below(self, x: float, size: float, share: Array | None = None) -> Array:
+        """Light below each place of `places`, behind the open width, shape (n_node, n_place).
+
+        `share` is what `below_of_widths` gives for this size, if it is at hand.
+        """
+        return self.across(x, size) @ (below_of_widths(size) if share is None else share)
+
+    def passed(self, x: float, y: float, size: float, shutters: Sequence[int]) -> Array:
+        """Share of the light that passes open shutters, at the nodes.
+
+        Parameters
+        ----------
+        x, y : float [pitch]
+            Place of the source, from the centre of shutter 0.
+        size : float [arcsec]
+        shutters : sequence of int
+            Those that are open, along y.
+
+        Returns
+        -------
+        ndarray, shape (n_node,)
+        """
+        sigma, half = np.hypot(WIDTHS, size) / PITCH[1], OPEN[1] / 2
+        along = sum(ndtr((k + half - y) / sigma) - ndtr((k - half - y) / sigma) for k in shutters)
+        return self.across(x, size) @ along
+
+
+def below_of_widths(size: float) -> Array:
+    """Light of each Gaussian below each place of `places`, shape (n_width, n_place)."""
+    sigma = np.hypot(WIDTHS, size) / PITCH[1]
+    return np.asarray(ndtr(np.clip(places() / sigma[:, np.newaxis], -_FAR, _FAR)), dtype=np.float64)
+
+
+def places() -> Array:
+    """Places along the slitlet of the table that `SlitPsf.below` makes [pitch], from the source, shape (n_place,)."""
+    n = round(REACH / STEP)
+    return STEP * np.arange(-n, n + 1, dtype=np.float64)
+
+
+def decompose(wave: Array, x: Array, y: Array, tables: dict[tuple[int, ...], Array]) -> SlitPsf:
+    """Find the PSF from what shutters let through.
+
+    Parameters
+    ----------
+    wave : ndarray, shape (n_wave,) [um]
+    x, y : ndarray, shape (n_x,), (n_y,) [pitch]
+        Places of a point, from the centre of shutter 0.
+    tables : dict of tuple of int to ndarray, shape (n_wave, n_y, n_x)
+        Share of the light that passes, by open shutters. One common scale; which one does not matter.
+
+    Returns
+    -------
+    SlitPsf
+
+    Notes
+    -----
+    Minimises the sum of squared differences over all places, with weights that are not negative (Lawson & Hanson 1974,
+    chapter 23), by way of the Cholesky factor of the normal matrix. A scale other than that of the true transmission
+    scales the weights; so does light that the spectrograph loses after the shutters.
+    """
+    columns = []
+    for shutters in tables:
+        sx, sy = WIDTHS / PITCH[0], WIDTHS / PITCH[1]
+        across = ndtr((OPEN[0] / 2 - x[:, np.newaxis]) / sx) - ndtr((-OPEN[0] / 2 - x[:, np.newaxis]) / sx)
+        half, at = OPEN[1] / 2, y[:, np.newaxis]
+        along = sum(ndtr((k + half - at) / sy) - ndtr((k - half - at) / sy) for k in shutters)
+        columns.append((along[:, np.newaxis] * across[np.newaxis]).reshape(-1, len(WIDTHS)))
+    design = np.concatenate(columns)
+    normal = design.T @ design
+    factor = np.linalg.cholesky(normal + _RIDGE * np.trace(normal) / len(normal) * np.eye(len(normal)))
+    weights = []
+    for k in range(len(wave)):
+        data = np.concatenate([table[k].ravel() for table in tables.values()])
+        weights.append(nnls(factor.T, np.linalg.solve(factor, design.T @ data))[0])
+    return SlitPsf(np.asarray(wave, dtype=float), np.array(weights))
