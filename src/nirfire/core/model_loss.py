@@ -17,7 +17,7 @@ from nirfire.core.slit_psf import SlitPsf
 
 Array = NDArray[np.float64]
 
-_STEP = 0.02  # [pitch, arcsec]
+_STEP = 0.01  # [arcsec], least step of the size
 
 
 def slit_loss(frames: Sequence[Frames], psf: SlitPsf, shape: Shape, wave: Array) -> tuple[Array, Array]:
@@ -66,12 +66,12 @@ def shape_error(frames: Sequence[Frames], psf: SlitPsf, edges: Array, found: Ext
 
     Notes
     -----
-    To first order, from the flux that is found when a source of unit flux is extracted with a slightly wrong shape.
+    From the flux that is found when a source of unit flux is extracted with a shape that is wrong by the error.
     """
     shape = found.shapes[0]
     slopes = []
     for k, err in enumerate(shape.errors):
-        step = np.eye(2)[k] * min(err, _STEP)
+        step = np.eye(2)[k] * (min(err, max(LARGEST - shape.size, _STEP)) if k else err)
         sums = []
         for f, layer in zip(frames, found.layers, strict=True):
             true, wrong = layer.light[0], Painter(f, psf).light(0, shape.offset + step[0], shape.size + step[1])

@@ -75,5 +75,23 @@ def _pixels(frames: Frames, layer: Layer, height: float) -> tuple[Array, ...]:
     box = (wave[..., :-1], wave[..., 1:], place[:, :-1], place[:, 1:])
     known = np.all([np.isfinite(b) for b in box], axis=0)
     ivar = np.where(known, layer.ivar[mine], 0.0)
-    values = (frames.flux[mine] - layer.sky, layer.model[mine], layer.light[0, mine], ivar)
+    sky, noise = _sky_of_others(frames, layer)
+    ivar = np.where(
+        (ivar > 0) & np.isfinite(noise[mine]), 1.0 / (1.0 / np.where(ivar > 0, ivar, 1.0) + noise[mine]), 0.0
+    )
+    values = (frames.flux[mine] - sky[mine], layer.model[mine], layer.light[0, mine], ivar)
     return tuple(np.broadcast_to(v, shape).ravel() for v in (*values, *(np.nan_to_num(b) for b in box)))
+
+
+def _sky_of_others(frames: Frames, layer: Layer) -> tuple[Array, Array]:
+    """The sky of each nod by the others, beside the model, and its variance; infinite where there is none.
+
+    With the nod's own pixels in its sky the picture would be drawn to the model.
+    """
+    if not frames.shared:
+        return np.zeros(frames.flux.shape), np.zeros(frames.flux.shape)
+    weight = layer.ivar.sum(axis=0) - layer.ivar
+    there = weight > 1e-9 * layer.ivar.sum(axis=0)
+    left = layer.ivar * (frames.flux - layer.model)
+    safe = np.where(there, weight, 1.0)
+    return np.where(there, (left.sum(axis=0) - left) / safe, 0.0), np.where(there, 1.0 / safe, np.inf)

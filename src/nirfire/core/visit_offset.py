@@ -13,6 +13,8 @@ LEAST = 3
 """Sources that it takes."""
 FLOOR = 0.002
 """[arcsec] Error of any place: that of the geometry."""
+TYPICAL, FEW = 0.025, 5
+"""[arcsec] Scatter to expect, which counts as much as that of so many sources: few of them tell it badly."""
 OUTLIER = 4.0
 """[sigma] Sources further off than this do not count."""
 
@@ -42,18 +44,20 @@ def visit_offset(offset: Array, err: Array) -> VisitOffset | None:
     -----
     Weighted by the inverse sum of the squares of error and scatter, where the scatter is that beyond the errors (1.4826
     times the median absolute deviation less the median error, in squares). Sources further than `OUTLIER` of both from
-    the median are left out.
+    the median are left out. The scatter that is returned has the error of the mean in it.
     """
     seen = np.isfinite(err) & np.isfinite(offset)
     if not seen.any():
         return None
     middle = float(np.median(offset[seen]))
     away = np.abs(np.where(seen, offset, np.inf) - middle)
-    total = np.hypot(np.where(seen, err, np.inf), _scatter(offset[seen], err[seen]))
+    spread = max(_scatter(offset[seen], err[seen]), TYPICAL if seen.sum() < 2 * FEW else 0.0)
+    total = np.hypot(np.where(seen, err, np.inf), spread)
     used = seen & (away < OUTLIER * total)
     if used.sum() < LEAST:
         return None
-    scatter = _scatter(offset[used], err[used])
+    n, scatter = int(used.sum()), _scatter(offset[used], err[used])
+    scatter = float(np.sqrt((n * scatter**2 + FEW * TYPICAL**2) / (n + FEW) * (1.0 + 1.0 / n)))
     weight = 1.0 / (err[used] ** 2 + scatter**2)
     return VisitOffset(float(np.sum(weight * offset[used]) / weight.sum()), scatter, used)
 

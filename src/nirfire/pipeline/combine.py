@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,15 @@ def combine_jobs(source: int, groups: Iterable[Group], workspace: Workspace, spe
             stacks = _stacks(place, parts, s2d, workspace)
             jobs += [*stacks, _horne(place, paths, [job.outputs[0] for job in stacks], spec, special)]
         else:
-            jobs.append(_extract(place, paths, spec, workspace, special))
+            jobs.append(replace(_extract(place, paths, spec, workspace, special), dropped=(s2d,)))
         key, _, _ = place
         arguments = {"spec": spec, "zfit": zfit}
         jobs.append(Job(TASKS["redshift"], key, arguments, {}, (spec,), (), (zfit,), source, "", grating))
         specs.append(spec)
-    if len(specs) > 1:
-        joint = workspace.joint(source)
+    joint = workspace.joint(source)
+    if len(specs) == 1:
+        jobs[-1] = replace(jobs[-1], dropped=(joint,))
+    elif specs:
         jobs.append(Job(TASKS["join"], str(source), {"joined": joint}, {}, (), tuple(specs), (joint,), source))
     return jobs
 

@@ -122,8 +122,7 @@ class Selection:
         return self._with_skies(jobs, self._without_offsets(jobs, chosen))
 
     def _without_offsets(self, jobs: Sequence[Job], chosen: list[int]) -> list[int]:
-        """Offsets of a visit are from all its sources, so a run of some of them goes without, and a whole one does it
-        again; but when nothing else is asked for they are made."""
+        """Offsets of a visit are from all its sources: a run of some goes without, and a whole one does these again."""
         part = self.sources is not None or (self.shard is not None and self.first != self.last)
         return [k for k in chosen if jobs[k].stage != OFFSETS_STAGE] if part else chosen
 

@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 Bits = NDArray[np.int_]
 MJY_TO_UJY = 1e12
 PLANES = ("sci", "dq", "correction", "var_poisson", "var_rnoise", "var_flat", "bkg", "var_bkg", "bkg_nods")
+SAME_PLACE = 0.15
+"""[pitch] Sources closer than this along the slitlet are one to the fit."""
 WILD = 100.0
 """Pixels whose photon noise is so many times that of their surroundings in the row carry no information."""
 GEOMETRY = ("slit_y", "wave", "passed")
@@ -42,12 +44,24 @@ def gather(slits: Iterable[SlitCal]) -> list[tuple[list[SlitCal], Frames]]:
     """
     groups: dict[tuple[object, ...], list[SlitCal]] = defaultdict(list)
     slits = list(slits)
-    others = sorted({number for slit in slits for number in slit.planned} - {source_number(s) for s in slits})
+    others = _others(slits)
     for slit in slits:
         name = ExposureName.from_path(slit.path)
         key = slit.bkg_exposures if slit.bkg_nods is not None and slit.bkg_nods.any() else (str(name or slit.path),)
         groups[name and name.detector, slit.header.get("NFSKY"), *key].append(slit)
     return [(mine, make_frames(mine, others)) for _, mine in sorted(groups.items(), key=lambda item: str(item[0]))]
+
+
+def _others(slits: Sequence[SlitCal]) -> list[int]:
+    """Other sources planned in the slitlet; of those at one place, which nothing can tell apart, the first."""
+    kept = sorted({source_number(slit) for slit in slits})
+    own = len(kept)
+    for number in sorted({number for slit in slits for number in slit.planned} - set(kept)):
+        places = [(slit.planned[number][1], slit.planned) for slit in slits if number in slit.planned]
+        apart = [[abs(y - planned[k][1]) for y, planned in places if k in planned] for k in kept]
+        if all(not found or max(found) > SAME_PLACE for found in apart):
+            kept.append(number)
+    return kept[own:]
 
 
 def source_number(slit: SlitCal) -> int:
@@ -76,7 +90,7 @@ def make_frames(slits: list[SlitCal], others: Sequence[int] = ()) -> Frames:
     shared = used is not None and _all_serve_all(slits, planes["bkg_nods"])
     flux = planes["sci"] + (planes["bkg"] if shared else 0.0)
     total = planes["var_poisson"] + planes["var_rnoise"]
-    own = total - (planes["var_bkg"] if shared else 0.0)
+    own = total - np.nan_to_num(planes["var_bkg"])
     light = np.divide(planes["var_poisson"], total, out=np.zeros(total.shape), where=total > 0)
     variance = {"photon": own * light, "read": own * (1.0 - light) + np.nan_to_num(planes["var_flat"])}
     known = ~planes["bad"] & np.isfinite(flux * factor) & np.isfinite(own)
@@ -120,7 +134,14 @@ def _with_passed(slit: SlitCal) -> SlitCal:
 
 def _require(slit: SlitCal) -> None:
     missing = [
-        name for name, value in (("SLIT_Y", slit.slit_y), ("BKG", slit.bkg), ("VAR_BKG", slit.var_bkg)) if value is None
+        name
+        for name, value in (
+            ("SLIT_Y", slit.slit_y),
+            ("BKG", slit.bkg),
+            ("VAR_BKG", slit.var_bkg),
+            ("BKG_NODS", slit.bkg_nods),
+        )
+        if value is None
     ]
     if missing or not open_shutters(slit):
         raise DataError(
@@ -143,11 +164,15 @@ def _weights(slits: list[SlitCal], bits: Bits) -> Array | None:
 
 
 def _all_serve_all(slits: list[SlitCal], bits: Bits) -> bool:
-    """True when the sky of every nod is from all others, and all of them are here."""
+    """True when every nod that has a usable pixel is in the sky of all others of these.
+
+    Nods that are not here, or have none, may be in it too: what they say of the sky is lost, no more.
+    """
     names = slits[0].bkg_exposures
-    mine = {names.index(str(ExposureName.from_path(slit.path) or slit.path.name)) for slit in slits}
+    mine = [names.index(str(ExposureName.from_path(slit.path) or slit.path.name)) for slit in slits]
     seen = [{k for k in range(len(names)) if np.any((nod >> k) & 1)} for nod in bits]
-    return len(mine) > 1 and mine == set().union(*seen, mine) and all(len(found) == len(mine) - 1 for found in seen)
+    live = {k: found for k, slit, found in zip(mine, slits, seen, strict=True) if not slit.bad.all()}
+    return len(live) > 1 and all(live.keys() - {k} <= found for k, found in live.items())
 
 
 def _mean(values: Array) -> Array:

@@ -27,7 +27,11 @@ REMEDY = (
 )
 
 
-def read_photometry(path: Path) -> dict[int, list[Band]]:
+class NoBandError(DataError):
+    """No band lies within the valid pixels of a spectrum."""
+
+
+def read_photometry(path: Path, only: int | None = None) -> dict[int, list[Band]]:
     """Read a table of photometry.
 
     Parameters
@@ -36,6 +40,8 @@ def read_photometry(path: Path) -> dict[int, list[Band]]:
         ECSV, or CSV with a line of names; columns ``source, band, flux, err`` [uJy], and ``wave, width`` [um] of a
         top hat or ``curve``, a file beside the table with wavelength and transmission per photon. Units of
         columns count where they are given. Rows without a flux are left out.
+    only : int, optional
+        Look at the rows of this source alone.
 
     Returns
     -------
@@ -65,6 +71,8 @@ def read_photometry(path: Path) -> dict[int, list[Band]]:
         return curves[name]
 
     for number, row in enumerate(table, start=1):
+        if only is not None and str(row["source"]) != str(only):
+            continue
         band = _band(row, number, path, factors, curve_of)
         if band is None:
             continue
@@ -146,7 +154,7 @@ def scaled_to(
         found = fit_scale(*arrays, bands, max_order, floor=floor)
     except ValueError as error:
         remedy = "give bands that lie within the spectrum, or none for this source"
-        raise DataError(str(error), file=table, key="band", remedy=remedy) from error
+        raise NoBandError(str(error), file=table, key="band", remedy=remedy) from error
     cards: Cards = {
         "NFSCFILE": (table.name, "photometry that SCALE brings the flux to"),
         "NFSCBAND": (found.n_used, "bands of it that were used"),
@@ -228,7 +236,13 @@ def with_photometry(spectrum: Spectrum, source: int, table: Path | None) -> Spec
     Raises
     ------
     DataError
-        The table cannot be used, or no band of the source lies within the valid pixels.
+        The table cannot be used, or a row of the source. Where none of its bands lies within the valid pixels, the
+        spectrum gets no factor, and the card NFSCBAND is 0.
     """
-    bands = read_photometry(table).get(source) if table else None
-    return scaled_to(spectrum, bands, table) if bands and table else spectrum
+    bands = read_photometry(table, only=source).get(source) if table else None
+    if not bands or not table:
+        return spectrum
+    try:
+        return scaled_to(spectrum, bands, table)
+    except NoBandError:
+        return replace(spectrum, meta=spectrum.meta | {"NFSCBAND": (0, "no band of the photometry lies within")})
