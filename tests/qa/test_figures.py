@@ -12,8 +12,8 @@ from nirfire.errors import DataError
 from nirfire.products.naming import SPEC
 from nirfire.qa.canvas import new_figure, percentiles, save_png, step_edges, wave_ticks
 from nirfire.qa.compare import binned_ratio, compare_with_published, published_redshift
-from nirfire.qa.cutout_figures import stack_figure
 from nirfire.qa.exposure_figures import binned, exposure_figure, line_medians
+from nirfire.qa.extraction_figure import extraction_figure
 from nirfire.qa.marks import line_positions
 from nirfire.qa.spectrum_figures import chi2_figure, flux_limits, spectrum_figure
 
@@ -89,8 +89,8 @@ def test_an_empty_spectrum_is_drawn(make_spectrum, make_fit, wave, tmp_path):
     nothing = np.full(wave.shape, np.nan)
     empty = replace(make_spectrum(103), flux=nothing, err=nothing, mask=np.ones(wave.shape, bool))
     assert spectrum_figure(empty, None, tmp_path / "a.png", title="a").is_file()
-    assert stack_figure(replace(empty, sci=np.full((12, wave.size), np.nan), err2d=None), tmp_path / "b.png", "b")
-    assert stack_figure(replace(empty, sci=None), tmp_path / "c.png", "c") is None
+    assert extraction_figure(replace(empty, sci=np.full((12, wave.size), np.nan), err2d=None), tmp_path / "b.png", "b")
+    assert extraction_figure(replace(empty, sci=None), tmp_path / "c.png", "c") is None
     flat = replace(make_fit(3.0, nothing), chi2=np.full(6000, 5.0), z_err=np.nan)
     assert chi2_figure(flat, tmp_path / "d.png", title="d", z_true=np.nan).is_file()
 
