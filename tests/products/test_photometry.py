@@ -8,7 +8,7 @@ import pytest
 from astropy.table import Table
 
 from nirfire.errors import DataError
-from nirfire.products.photometry import read_photometry, scaled_to
+from nirfire.products.photometry import read_photometry, scaled_to, with_photometry
 from nirfire.products.spectrum import Spectrum
 
 TABLE = """source,band,flux,err,wave,width,curve
@@ -104,3 +104,19 @@ def test_a_spectrum_carries_its_factor(table, tmp_path):
     blue = Spectrum(wave[:50], *(v[:50] for v in (spectrum.flux, spectrum.err, spectrum.mask)))
     with pytest.raises(DataError, match="no band is covered"):
         scaled_to(blue, read_photometry(table)[7], table)
+
+
+def test_a_spectrum_is_written_though_no_band_fits_it(table):
+    wave = np.geomspace(0.6, 1.2, 50)
+    blue = Spectrum(wave, np.ones(50), np.full(50, 0.01), np.zeros(50, bool))
+    found = with_photometry(blue, 7, table)
+    assert found.scale is None
+    assert found.meta["NFSCBAND"][0] == 0
+    assert with_photometry(blue, 8, table) is blue
+
+
+def test_a_bad_row_is_an_error_of_its_source_alone(table):
+    table.write_text(TABLE + "11,F200W,1.0,-99,1.99,0.46,\n")
+    assert len(read_photometry(table, only=7)[7]) == 2
+    with pytest.raises(DataError):
+        read_photometry(table, only=11)

@@ -13,6 +13,7 @@ from astropy.table import Table
 from nirfire.core.background import BANDS, Sky, band_rows
 from nirfire.errors import DataError
 from nirfire.products.atomic import write_fits
+from nirfire.products.exposures import sub_dither
 from nirfire.products.fitsfile import check_complete, open_fits, require
 from nirfire.products.naming import UNCAL
 from nirfire.products.slitcal import DO_NOT_USE
@@ -104,15 +105,9 @@ def read_exposure_header(path: Path) -> ExposureHeader:
         metafile=path.parent / Path(header["MSAMETFL"]).name,
         metadata_id=int(header["MSAMETID"]),
         dither_point=int(header["PATT_NUM"]),
-        sub_dither=_sub_dither(header),
+        sub_dither=sub_dither(header),
         simulated=is_simulated(header),
     )
-
-
-def _sub_dither(header: fits.Header) -> int:
-    """Sub-pixel point of an exposure: in patterns that nod at each of two points, the points take turns."""
-    two_points = "NIRCAM" in str(header.get("PATTTYPE", "")).upper() and header.get("SUBPXPTS") == 2
-    return 2 if two_points and int(header["PATT_NUM"]) % 2 == 0 else 1
 
 
 def is_simulated(header: fits.Header) -> bool:
