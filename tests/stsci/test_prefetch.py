@@ -157,7 +157,7 @@ def test_server_that_does_not_answer(setup: Setup) -> None:
 
 
 def test_stages_without_references_ask_nothing(setup: Setup) -> None:
-    assert prefetch(setup.exposures, {"nodsub", "extract"}, setup.heard.append) == PrefetchReport()
+    assert prefetch(setup.exposures, {"nodsub", "redshift"}, setup.heard.append) == PrefetchReport()
     assert not setup.server.asked
 
 

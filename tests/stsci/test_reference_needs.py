@@ -79,4 +79,5 @@ def test_needs_follow_stages_and_step_parameters() -> None:
     assert "pars-spec2pipeline" in optional
     assert "barshadow" in needed_types({"calibrate"}, {"calibrate": {"barshadow": {"skip": False}}})[0]
     assert "pictureframe" in needed_types({"clean"})[0]
-    assert needed_types({"adopt", "nodsub", "extract", "redshift"}) == (set(), set())
+    assert needed_types({"adopt", "nodsub", "redshift"}) == (set(), set())
+    assert needed_types({"offsets", "extract"}) == ({"pathloss"}, set())
