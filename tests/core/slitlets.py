@@ -24,12 +24,12 @@ def psf(wide: float = 0.25) -> SlitPsf:
     """Two Gaussians, the wider of which gains with wavelength."""
     wave = np.linspace(0.5, 5.5, 11)
     weights = np.zeros((len(wave), len(WIDTHS)))
-    weights[:, 5] = 1.0 - wide * wave / 5.5
-    weights[:, 9] = wide * wave / 5.5
+    weights[:, 8] = 1.0 - wide * wave / 5.5
+    weights[:, 14] = wide * wave / 5.5
     return SlitPsf(wave, weights)
 
 
-def one_width(number: int = 6) -> SlitPsf:
+def one_width(number: int = 9) -> SlitPsf:
     """A round Gaussian PSF."""
     weights = np.zeros((2, len(WIDTHS)))
     weights[:, number] = 1.0

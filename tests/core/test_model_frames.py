@@ -10,7 +10,7 @@ from nirfire.core.model_frames import Painter, calibration_shutters, on_calibrat
 from nirfire.core.slit_psf import OPEN, PITCH, WIDTHS
 from tests.core.slitlets import SHUTTERS, blank, frozen, one_width, psf
 
-SIGMA = WIDTHS[6]
+SIGMA = WIDTHS[9]
 TABLE = 1e-3
 """Share of the light that the step of the table may put on the wrong side of a bar."""
 
@@ -31,7 +31,7 @@ def analytic(frames, k, offset=0.0, size=0.0, shutters=SHUTTERS):
 
 @pytest.mark.parametrize("offset, size", [(0.0, 0.0), (0.13, 0.1), (-0.3, 0.3)])
 def test_light_in_pixels_is_that_of_the_gaussian_behind_the_bars(offset, size):
-    frames, seen = frozen(blank()), one_width(6)
+    frames, seen = frozen(blank()), one_width(9)
     light = Painter(frames, seen).light(0, offset, size)
     nominal = seen.passed(0, 0, 0, (-1, 0, 1))[0]  # the scale of the flux calibration: a point in the centre
     for k in range(3):
@@ -48,8 +48,8 @@ def test_places_may_descend():
 
 def test_a_closed_shutter_lets_nothing_through():
     frames = blank(shutters=(50, 51))
-    light = Painter(frames, one_width(6)).light(0, 0.0, 0.3)
-    nominal = one_width(6).passed(0, 0, 0, (-1, 0, 1))[0]
+    light = Painter(frames, one_width(9)).light(0, 0.0, 0.3)
+    nominal = one_width(9).passed(0, 0, 0, (-1, 0, 1))[0]
     np.testing.assert_allclose(light[0], analytic(frames, 0, size=0.3, shutters=(50, 51)) / nominal, atol=TABLE)
     closed = frames.place[1:] < 49.5
     assert np.abs(light[:, closed]).max() < 1e-12

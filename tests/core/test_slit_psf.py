@@ -59,3 +59,13 @@ def test_noise_in_a_table_makes_no_negative_weights():
     found = decompose(true.wave, x, y, {(0,): table + 0.01 * rng.normal(size=table.shape)})
     assert (found.weights >= 0).all()
     np.testing.assert_allclose(found.passed(0, 0, 0, (0,)), true.passed(0, 0, 0, (0,)), rtol=0.01)
+
+
+def test_the_centroid_of_light_that_passes():
+    x, made = 0.2, psf()
+    fine = np.linspace(-OPEN[0] / 2, OPEN[0] / 2, 20001)
+    for size in (0.0, 0.1, 0.4):
+        sigma = np.hypot(WIDTHS, size)[:, np.newaxis] / PITCH[0]
+        light = made.weights @ (np.exp(-0.5 * ((fine - x) / sigma) ** 2) / sigma)
+        np.testing.assert_allclose(made.centroid(x, size), (light * fine).sum(axis=1) / light.sum(axis=1), rtol=2e-3)
+    assert np.all(made.centroid(x, 2.0) < 0.02)  # even light

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from nirfire.core.model_fit import Prior, Shape, Tilt, fit_shapes, fit_tilt, from_prior, tilted
-from nirfire.core.model_frames import Frames, Painter
+from nirfire.core.model_frames import Frames, Painter, recentred
 from nirfire.core.model_noise import FIRST_ERROR, MODEL_ERROR, inverse, outliers, pixel_variance
 from nirfire.core.model_solve import (
     Solution,
@@ -116,7 +116,9 @@ def extract_model(
     tilt are fitted one after the other.
     """
     shapes = [from_prior(prior) for prior in priors]
+    given = frames
     if not fit:
+        frames = [recentred(f, psf, shapes[0].size) for f in frames]
         return _robust(frames, psf, edges, shapes, MODEL_ERROR)
     found = _robust(frames, psf, edges, shapes, FIRST_ERROR)
     for number in range(FITS):
@@ -125,7 +127,7 @@ def extract_model(
         shapes = fit_shapes(frames, psf, edges, spectra, priors, ivar, found.shapes if number else ())
         if number == 0:
             tilt = fit_tilt(frames, psf, edges, spectra, shapes, ivar)
-            frames = [tilted(f, tilt) for f in frames]
+            frames = [recentred(tilted(f, tilt), psf, shapes[0].size) for f in given]
         found = _robust(frames, psf, edges, shapes, MODEL_ERROR)
     return replace(found, tilt=tilt)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -13,6 +13,9 @@ from nirfire.core.slit_psf import OPEN, REACH, STEP, SlitPsf, below_of_widths
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+MIDDLE = 1e-3
+"""[pitch] Sources closer than this to the middle of their shutter have the wavelengths of even light."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Frames:
         Slit coordinates of the open shutters.
     shift : float [pitch]
         How far all sources of the visit are from their planned places, along the slitlets.
+    even : ndarray, shape (n_spat, n_wave + 1) [um], or None
+        As `wave`, for light that fills the shutter; None where that is not known.
     """
 
     flux: Array
@@ -63,11 +68,29 @@ class Frames:
     sources: Array
     shutters: tuple[int, ...]
     shift: float = 0.0
+    even: Array | None = None
 
     @property
     def centre(self) -> Array:
         """Wavelength of the pixel centres, shape (n_spat, n_wave) [um]."""
         return 0.5 * (self.wave[:, 1:] + self.wave[:, :-1])
+
+
+def recentred(frames: Frames, psf: SlitPsf, size: float) -> Frames:
+    """Frames with the wavelengths of a source of this size, where they have those of a point.
+
+    Notes
+    -----
+    A point off the middle of its shutter has its wavelengths shifted by the centroid of the light that passes. That of
+    an extended source is closer to the middle: the shift is scaled by the ratio of the two.
+    """
+    places = frames.sources[0, :, 0]
+    known = np.isfinite(places)
+    x = float(np.mean(places[known])) if known.any() else 0.0
+    if frames.even is None or abs(x) < MIDDLE:
+        return frames
+    ratio = np.interp(frames.wave, psf.wave, psf.centroid(x, size) / psf.centroid(x, 0.0))
+    return replace(frames, wave=frames.even + ratio * (frames.wave - frames.even))
 
 
 class Painter:

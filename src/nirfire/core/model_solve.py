@@ -167,6 +167,9 @@ def at_pixels(edges: Array, wave: Array, values: Array) -> Array:
     return _average(edges, wave, np.ascontiguousarray(values, dtype=float))
 
 
+_NOTHING = 1e-6  # share of a pixel that is rounding
+
+
 @njit(cache=True)
 def _add(
     edges: Array,
@@ -193,7 +196,8 @@ def _add(
             first = max(np.searchsorted(edges, low, side="right") - 1, 0)
             k = first
             while k < len(edges) - 1 and edges[k] < high:
-                share = even[row, col] * (min(high, edges[k + 1]) - max(low, edges[k])) / (high - low)
+                part = (min(high, edges[k + 1]) - max(low, edges[k])) / (high - low)
+                share = even[row, col] * part if part > _NOTHING else 0.0
                 for s in range(n_source):
                     sum_data[k, s] += share * data[row, col, s]
                     for t in range(n_source):

@@ -21,7 +21,7 @@ PITCH = (0.2680, 0.5290)
 """[arcsec] Mean pitch of the shutters on the sky, along the dispersion and across it (MSA metrology of eMPT)."""
 OPEN = (0.7430, 0.8746)
 """Open share of the pitch (scales of the stock WCS)."""
-WIDTHS = np.geomspace(0.012, 0.9, 16)
+WIDTHS = np.geomspace(0.012, 0.9, 24)
 """[arcsec] Standard deviations of the Gaussians."""
 REACH, STEP = 6.0, 0.01
 """[pitch] Table of the light below a place: its half width and step."""
@@ -56,6 +56,20 @@ class SlitPsf:
         sigma = np.hypot(WIDTHS, size) / PITCH[0]
         half = OPEN[0] / 2
         return self.weights * (ndtr((half - x) / sigma) - ndtr((-half - x) / sigma))
+
+    def centroid(self, x: float, size: float) -> Array:
+        """Mean place along the dispersion of the light that the open width passes [pitch], at the nodes.
+
+        Notes
+        -----
+        A Gaussian cut at a and b has the mean x + sigma (phi(a) - phi(b)) / (Phi(b) - Phi(a)), with limits in sigma.
+        """
+        sigma, half = np.hypot(WIDTHS, size) / PITCH[0], OPEN[0] / 2
+        low, high = (-half - x) / sigma, (half - x) / sigma
+        density = (np.exp(-0.5 * low**2) - np.exp(-0.5 * high**2)) / np.sqrt(2.0 * np.pi)
+        passed = self.across(x, size)
+        moment = passed * x + self.weights * sigma * density
+        return moment.sum(axis=1) / np.maximum(passed.sum(axis=1), 1e-300)
 
     def below(self, x: float, size: float, share: Array | None = None) -> Array:
         """Light below each place of `places`, behind the open width, shape (n_node, n_place).

@@ -22,7 +22,7 @@ SAME_PLACE = 0.15
 """[pitch] Sources closer than this along the slitlet are one to the fit."""
 WILD = 100.0
 """Pixels whose photon noise is so many times that of their surroundings in the row carry no information."""
-GEOMETRY = ("slit_y", "wave", "passed")
+GEOMETRY = ("slit_y", "wave", "even", "passed")
 
 
 def gather(slits: Iterable[SlitCal]) -> list[tuple[list[SlitCal], Frames]]:
@@ -113,16 +113,18 @@ def make_frames(slits: list[SlitCal], others: Sequence[int] = ()) -> Frames:
         passed=planes["passed"],
         sources=_places(slits, others),
         shutters=_shutters(slits),
+        even=_edges(_mean(planes["even"]), axis=1),
     )
 
 
 class _Passed:
-    """A cutout that also has the pathloss of a point, under the name `passed`."""
+    """A cutout that also has the pathloss of a point as `passed`, and wavelengths of even light as `even`."""
 
     def __init__(self, slit: SlitCal) -> None:
         self._slit = slit
         known = slit.pathloss_point is not None
         self.passed = slit.pathloss_point if known else np.full(slit.shape, np.nan)
+        self.even = slit.wave if slit.slit_wave is None else slit.slit_wave
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._slit, name)
