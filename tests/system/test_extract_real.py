@@ -72,7 +72,7 @@ def test_the_profile_fits(extracted):
         for image in (ours.sci, ours.model2d)
     )
     worst = np.abs(data - model)[rows].max() / model.max()
-    assert worst < {"rubies_44597": 0.03, "ceers_933": 0.15}[name]
+    assert worst < {"rubies_44597": 0.04, "ceers_933": 0.15}[name]
 
 
 def test_it_has_the_light_and_the_noise_of_the_published_one(extracted):

@@ -25,4 +25,4 @@ def test_known_redshift(real_data, tmp_path, name, source, z, published):
     assert list((place.report / "figures").glob("*publish*.png"))
     row = Table.read(place.summary("ecsv"))[0]
     assert row["n_exposures"] == 3
-    assert row["profile"] == "measured"
+    assert row["method"] == "model"
