@@ -7,7 +7,14 @@ import pytest
 from astropy.io import fits
 
 from nirfire.errors import DataError, NoWork
-from nirfire.products.exposures import EXPOSURE_COLUMNS, exposure_groups, exposure_table, spectrum_cards
+from nirfire.products.exposures import (
+    EXPOSURE_COLUMNS,
+    cutout_header,
+    exposure_groups,
+    exposure_table,
+    lit_headers,
+    spectrum_cards,
+)
 
 
 def cutout(folder, name, **cards):
@@ -28,7 +35,8 @@ def test_a_row_for_each_cutout_that_has_the_source(tmp_path):
         cutout(tmp_path, f"{root}_00001_nrs2", NFSKY="nods", NODOVLP=0.01, NUMDTHPT=5),
         cutout(tmp_path, f"{root}_00002_nrs1", SRCFLUX=False),
     ]
-    table = exposure_table(paths)
+    headers = lit_headers({path: cutout_header(path) for path in paths})
+    table = exposure_table(headers)
     assert table.colnames == list(EXPOSURE_COLUMNS)
     assert list(table["filename"]) == [p.name for p in paths[:2]]
     assert list(table["nod_number"]) == [3, 5]
@@ -37,7 +45,7 @@ def test_a_row_for_each_cutout_that_has_the_source(tmp_path):
     assert list(table["group"]) == [root, root]
     np.testing.assert_array_equal(table["source_ypos"], -0.2)
     np.testing.assert_array_equal(table["v3pa"], 30.0)
-    cards = spectrum_cards(paths, 7, "model")
+    cards = spectrum_cards(headers, 7, "model")
     assert cards["EXPTIME"][0] == 10.0  # both detectors at once
     assert (cards["NEXPOSUR"][0], cards["NFGROUPS"][0], cards["SOURCEID"][0]) == (1, 1, 7)
     assert cards["NFMETHOD"][0] == "model"
@@ -60,9 +68,10 @@ def test_groups_are_visits_activities_sub_dithers_and_configurations():
 
 
 def test_what_is_missing_is_said(tmp_path):
+    unlit = cutout(tmp_path, "jw00001001001_02101_00001_nrs1", NFUSABLE=0)
     with pytest.raises(NoWork):
-        exposure_table([cutout(tmp_path, "jw00001001001_02101_00001_nrs1", NFUSABLE=0)])
+        lit_headers({unlit: cutout_header(unlit)})
     path = tmp_path / "x.fits"
     fits.PrimaryHDU().writeto(path)
     with pytest.raises(DataError, match="SCI"):
-        spectrum_cards([path], 7, "horne")
+        cutout_header(path)

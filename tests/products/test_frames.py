@@ -79,6 +79,17 @@ def test_a_flagged_pixel_is_not_good_and_has_no_numbers(tmp_path):
     assert frames.backgrounds[0, 2, 5, 7] == 1.0
 
 
+def test_a_pixel_of_wild_noise_does_not_count_and_its_neighbours_do(tmp_path):
+    """As real unflagged ones have it: all its variances are wild, the read noise the most."""
+    true = nods()
+    true.photon[1, 5, 7], true.read[1, 5, 7] = 3e6, 3e7
+    ((_, frames),) = gather(read(without_sky(write_cals(tmp_path, true))))
+    assert not frames.good[1, 5, 7]
+    away = np.ones(true.flux.shape, dtype=bool)
+    away[:, 5, 7] = False  # in the other nods it is in their sky
+    assert frames.good[away].all()
+
+
 def test_detectors_and_visits_are_apart(plain, tmp_path):
     other = renamed(plain, tmp_path, "nrs1", "nrs2") + renamed(plain, tmp_path, "062001_", "062002_")
     found = gather(read(plain + other))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nirfire.core.model_extract import Layer
 from nirfire.core.model_frames import Frames
-from nirfire.core.model_solve import Solution, Sums, on_grid, pixel_sums, solve
+from nirfire.core.model_solve import Solution, Sums, effective_light, on_grid, pixel_sums, solve
 
 Array = NDArray[np.float64]
 
@@ -51,9 +51,7 @@ def subtracted(frames: Frames, layer: Layer) -> tuple[Frames, Array, Array]:
     ivar : ndarray, shape (n_exp, n_spat, n_wave)
         With the noise of the sky.
     """
-    seen = layer.light
-    if frames.backgrounds is not None:
-        seen = seen - np.einsum("ijyx,sjyx->siyx", frames.backgrounds, seen)
+    seen = effective_light(replace(frames, shared=False), layer.light)
     there = layer.ivar > 0
     added = frames.sky_variance if frames.shared else 0.0
     ivar = np.where(there, 1.0 / (1.0 / np.where(there, layer.ivar, 1.0) + added), 0.0)

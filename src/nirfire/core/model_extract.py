@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from nirfire.core.model_fit import Prior, Shape, Tilt, fit_shapes, fit_tilt, from_prior, tilted
+from nirfire.core.model_fit import CONTINUUM, Prior, Shape, Tilt, fit_shapes, fit_tilt, from_prior, tilted
 from nirfire.core.model_frames import Frames, Painter, recentred
 from nirfire.core.model_noise import FIRST_ERROR, MODEL_ERROR, inverse, outliers, pixel_variance
 from nirfire.core.model_solve import (
@@ -26,13 +26,10 @@ from nirfire.core.model_solve import (
 from nirfire.core.slit_psf import SlitPsf
 
 Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 NO_TILT = Tilt()
 FITS = 2
 """Times that the shape is fitted: the second time the outliers are known by it."""
-CONTINUUM = 31
-"""Bins of a running median that is taken for the continuum."""
 PASSES = 8
 """Rounds of looking for outliers, at most."""
 

@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 
 BLOCK = 32
 """[pixel] Columns that share the amplitude of a source."""
+CONTINUUM = 31
+"""Bins of a running median that is taken for the continuum."""
 COLUMNS = 600
 """Exposures with more columns are binned for the fit."""
 LARGEST = 0.8
@@ -226,7 +228,7 @@ def _template(flux: Array, err: Array) -> Array:
     """A smooth continuum, and the lines that stand out of it."""
     known = np.isfinite(err) & (err > 0)
     noise = float(np.median(err[known])) if known.any() else 1.0
-    continuum = np.maximum(median_filter(np.where(known, flux, 0.0), 31, mode="nearest"), 0.05 * noise)
+    continuum = np.maximum(median_filter(np.where(known, flux, 0.0), CONTINUUM, mode="nearest"), 0.05 * noise)
     return np.where(known & (flux - continuum > LINE * np.where(known, err, 1.0)), flux, continuum)
 
 

@@ -130,7 +130,7 @@ class Painter:
         Notes
         -----
         The share of the light in a pixel behind the bars, on the scale of the flux calibration: the light of a point at
-        the planned place sums to the stock pathloss correction there.
+        the planned place sums to the stock pathloss correction there, without the error of its interpolation.
         """
         light = np.zeros(self.frames.flux.shape)
         share = below_of_widths(size)
@@ -151,13 +151,16 @@ def calibration_shutters(shutters: Sequence[int], own: int) -> tuple[int, ...]:
 
 
 def on_calibration_scale(frames: Frames, psf: SlitPsf, k: int) -> Array:
-    """From shares of the light to shares on the scale of the flux calibration, shape (n_spat, n_wave)."""
+    """From shares of the light to shares on the scale of the flux calibration, shape (n_spat, n_wave).
+
+    The stock pathloss correction over what it would be, had its table been made of this PSF.
+    """
     nominal = 1.0 / np.interp(frames.centre, psf.wave, psf.passed(0.0, 0.0, 0.0, (-1, 0, 1)))
     x, y = frames.sources[0, k]
     if not (np.isfinite(x) and np.isfinite(y)) or int(np.rint(y)) not in frames.shutters:
         return nominal
     own = int(np.rint(y))
-    model = psf.passed(x, y - own, 0.0, calibration_shutters(frames.shutters, own))
+    model = psf.tabulated(x, y - own, calibration_shutters(frames.shutters, own))
     known = np.isfinite(frames.passed[k]) & (frames.passed[k] > 0)
     ratio = frames.passed[k] / np.interp(frames.centre, psf.wave, np.maximum(model, 1e-6))
     return np.where(known, ratio, nominal)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from nirfire.core.model_frames import Frames
 
 Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 N_BAND = 3
 """Neighbours whose covariance is kept."""

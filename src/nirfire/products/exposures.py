@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,14 @@ def cutout_header(path: Path) -> fits.Header:
     with open_fits(path) as hdus:
         if "SCI" not in hdus:
             raise DataError("extension SCI is missing", file=path, key="SCI", remedy="redo nodsub")
-        header = hdus[0].header.copy()
-        own = hdus["SCI"].header
-        header.update({key: own[key] for key in own if key and key not in header and key != "EXTNAME"})
-        return header
+        return merged_header(hdus[0].header, hdus["SCI"].header)
+
+
+def merged_header(primary: fits.Header, own: fits.Header) -> fits.Header:
+    """A primary header with those cards of an extension that it lacks."""
+    header = primary.copy()
+    header.update({key: own[key] for key in own if key and key not in header and key != "EXTNAME"})
+    return header
 
 
 def sub_dither(header: fits.Header) -> int:
@@ -103,7 +107,7 @@ def exposure_groups(headers: Mapping[Path, fits.Header]) -> dict[Path, str]:
     return found
 
 
-def lit_headers(inputs: Sequence[Path]) -> dict[Path, fits.Header]:
+def lit_headers(headers: Mapping[Path, fits.Header]) -> dict[Path, fits.Header]:
     """Headers (`cutout_header`) of those cutouts that have the source's light.
 
     Raises
@@ -111,32 +115,25 @@ def lit_headers(inputs: Sequence[Path]) -> dict[Path, fits.Header]:
     NoWork
         None has.
     """
-    headers = {path: cutout_header(path) for path in inputs}
     mine = {path: header for path, header in headers.items() if shows_source(header)}
     if not mine:
         raise NoWork("the source is in the open shutters of no exposure", key="SRCFLUX")
     return mine
 
 
-def exposure_table(inputs: Sequence[Path]) -> Table:
+def exposure_table(headers: Mapping[Path, fits.Header]) -> Table:
     """One row for each cutout that has the source's light, with what its header says.
 
     Parameters
     ----------
-    inputs : sequence of Path
-        The ``_cal_bkgsub.fits`` of one source.
+    headers : mapping of Path to fits.Header
+        From `lit_headers`.
 
     Returns
     -------
     Table
         With the columns of `EXPOSURE_COLUMNS`.
-
-    Raises
-    ------
-    NoWork
-        None has.
     """
-    headers = lit_headers(inputs)
     groups = exposure_groups(headers)
     rows = [
         (path.name, *(_first(header, keys, default) for keys, _, default in _CARDS.values()), groups[path])
@@ -146,13 +143,13 @@ def exposure_table(inputs: Sequence[Path]) -> Table:
     return Table(rows=rows, names=list(EXPOSURE_COLUMNS), dtype=kinds)
 
 
-def spectrum_cards(inputs: Sequence[Path], source: int, method: str) -> Cards:
+def spectrum_cards(headers: Mapping[Path, fits.Header], source: int, method: str) -> Cards:
     """Cards of the primary header that spectra have, however they were extracted.
 
     Parameters
     ----------
-    inputs : sequence of Path
-        As of `exposure_table`.
+    headers : mapping of Path to fits.Header
+        From `lit_headers`.
     source : int
         Source number.
     method : str
@@ -163,25 +160,19 @@ def spectrum_cards(inputs: Sequence[Path], source: int, method: str) -> Cards:
     dict of str to (value, comment)
         References are those of the first exposure; EXPTIME is the sum over exposures, each counted once though it
         may be on both detectors.
-
-    Raises
-    ------
-    NoWork
-        No exposure has the source's light.
     """
-    mine = lit_headers(inputs)
-    first = next(iter(mine.values()))
+    first = next(iter(headers.values()))
     cards: Cards = {key: (first[key], "") for key in _COPIED if key in first}
     cards |= reference_cards(first)
     cards["SOURCEID"] = (source, "source number in the MSA metafile")
     for key, name in (("RA", "SRCRA"), ("DEC", "SRCDEC")):
         cards[key] = (first.get(name), "[deg] planned position of the source")
     cards["SRCNAME"] = (first.get("SRCNAME"), "")
-    times = {str(getattr(ExposureName.from_path(p), "both", p.name)): h.get("EFFEXPTM") for p, h in mine.items()}
+    times = {str(getattr(ExposureName.from_path(p), "both", p.name)): h.get("EFFEXPTM") for p, h in headers.items()}
     known = [float(time) for time in times.values() if time is not None]
     cards["EXPTIME"] = (sum(known) if len(known) == len(times) else None, "[s] effective exposure time, all exposures")
     cards["NEXPOSUR"] = (len(times), "exposures, both detectors counted once")
-    cards["NFGROUPS"] = (len(set(exposure_groups(mine).values())), "exposure groups")
+    cards["NFGROUPS"] = (len(set(exposure_groups(headers).values())), "exposure groups")
     cards["NFMETHOD"] = (method, "how flux and err were extracted")
     cards["NFVERS"] = (__version__, "version of nirfire")
     return {key: card for key, card in cards.items() if card[0] is not None}

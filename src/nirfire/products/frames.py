@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from nirfire.core.model_frames import Frames
 from nirfire.core.running import running_median
 from nirfire.errors import DataError
+from nirfire.products.extraction import MJY_TO_UJY
 from nirfire.products.naming import ExposureName
 from nirfire.products.slitcal import SlitCal, open_shutters, shows_source, shutter_column, to_common_box
 
 Array = NDArray[np.float64]
 Bits = NDArray[np.int_]
-MJY_TO_UJY = 1e12
 PLANES = ("sci", "dq", "correction", "var_poisson", "var_rnoise", "var_flat", "bkg", "var_bkg", "bkg_nods")
 SAME_PLACE = 0.15
 """[pitch] Sources closer than this along the slitlet are one to the fit."""
 WILD = 100.0
-"""Pixels whose photon noise is so many times that of their surroundings in the row carry no information."""
+"""Pixels whose photon noise is so many times the noise of their surroundings in the row carry no information."""
 GEOMETRY = ("slit_y", "wave", "even", "passed")
 
 
@@ -86,17 +86,19 @@ def make_frames(slits: list[SlitCal], others: Sequence[int] = ()) -> Frames:
         _require(slit)
     planes, _ = to_common_box([_with_passed(slit) for slit in slits], PLANES + GEOMETRY)
     factor = planes["correction"] * MJY_TO_UJY
-    used = _weights(slits, planes["bkg_nods"])
-    shared = used is not None and _all_serve_all(slits, planes["bkg_nods"])
+    from_nods = bool(planes["bkg_nods"].any())
+    mine = _own_bits(slits) if from_nods else []
+    used = _weights(mine, planes["bkg_nods"]) if from_nods else None
+    shared = from_nods and _all_serve_all(slits, mine, planes["bkg_nods"])
     flux = planes["sci"] + (planes["bkg"] if shared else 0.0)
     total = planes["var_poisson"] + planes["var_rnoise"]
     own = total - np.nan_to_num(planes["var_bkg"])
     light = np.divide(planes["var_poisson"], total, out=np.zeros(total.shape), where=total > 0)
     variance = {"photon": own * light, "read": own * (1.0 - light) + np.nan_to_num(planes["var_flat"])}
     known = ~planes["bad"] & np.isfinite(flux * factor) & np.isfinite(own)
-    good = known & (own > 0) & (planes["slit_y"] == planes["slit_y"]) & np.isfinite(planes["wave"])
-    usual, compared = running_median(np.where(good, planes["var_poisson"], 0.0), good)
-    good &= ~compared | (planes["var_poisson"] <= WILD * np.maximum(usual, planes["var_rnoise"]))
+    good = known & (own > 0) & np.isfinite(planes["slit_y"]) & np.isfinite(planes["wave"])
+    usual, compared = running_median(np.where(good, np.maximum(planes["var_poisson"], planes["var_rnoise"]), 0.0), good)
+    good &= ~compared | (planes["var_poisson"] <= WILD * usual)
     # a mean over nods: NaN only where none knows
     place, wave = _mean(planes["slit_y"]), _mean(planes["wave"])
     return Frames(
@@ -154,25 +156,25 @@ def _require(slit: SlitCal) -> None:
         )
 
 
-def _weights(slits: list[SlitCal], bits: Bits) -> Array | None:
-    """Weight of each nod in the sky of each other, (n_exp, n_exp, n_spat, n_wave); None when it is not from nods."""
-    if not bits.any():
-        return None
+def _own_bits(slits: list[SlitCal]) -> list[int]:
+    """The bit of ``BKG_NODS`` that stands for each nod."""
     names = slits[0].bkg_exposures
-    count = np.sum([(bits >> k) & 1 for k in range(len(names))], axis=0)
-    mine = [names.index(str(ExposureName.from_path(slit.path) or slit.path.name)) for slit in slits]
+    return [names.index(str(ExposureName.from_path(slit.path) or slit.path.name)) for slit in slits]
+
+
+def _weights(mine: list[int], bits: Bits) -> Array:
+    """Weight of each nod in the sky of each other, shape (n_exp, n_exp, n_spat, n_wave)."""
+    count = np.bitwise_count(bits)
     taken = np.stack([(bits >> k) & 1 for k in mine], axis=1)
     return taken / np.maximum(count, 1)[:, np.newaxis]
 
 
-def _all_serve_all(slits: list[SlitCal], bits: Bits) -> bool:
+def _all_serve_all(slits: list[SlitCal], mine: list[int], bits: Bits) -> bool:
     """True when every nod that has a usable pixel is in the sky of all others of these.
 
     Nods that are not here, or have none, may be in it too: what they say of the sky is lost, no more.
     """
-    names = slits[0].bkg_exposures
-    mine = [names.index(str(ExposureName.from_path(slit.path) or slit.path.name)) for slit in slits]
-    seen = [{k for k in range(len(names)) if np.any((nod >> k) & 1)} for nod in bits]
+    seen = [{k for k in mine if np.any((nod >> k) & 1)} for nod in bits]
     live = {k: found for k, slit, found in zip(mine, slits, seen, strict=True) if not slit.bad.all()}
     return len(live) > 1 and all(live.keys() - {k} <= found for k, found in live.items())
 

@@ -105,20 +105,22 @@ def binned_ratio(ours: Spectrum, theirs: Spectrum) -> tuple[np.ndarray, np.ndarr
     return ours.wave[chosen].mean(axis=1)[bright], ratio, error
 
 
+def clean(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray]:
+    """Flux and error, NaN where they are masked."""
+    flux, err = (np.where(spectrum.mask, np.nan, values) for values in (spectrum.flux, spectrum.err))
+    return flux, err
+
+
 def _spectra(axes: Axes, ours: Spectrum, theirs: Spectrum, fit: RedshiftFit | None) -> None:
-    clean = {}
-    for name, spectrum in (("ours", ours), ("theirs", theirs)):
-        flux, err = (np.where(spectrum.mask, np.nan, a) for a in (spectrum.flux, spectrum.err))
-        clean[name] = flux, err
-    flux, err = clean["ours"]
+    (flux, err), (other, other_err) = clean(ours), clean(theirs)
     axes.fill_between(ours.wave, flux - err, flux + err, step="mid", color=COLOURS["error"], alpha=0.6, lw=0,
                       label="our 1 sigma error")  # fmt: skip
-    axes.step(theirs.wave, clean["theirs"][0], where="mid", color=COLOURS["box"], lw=1.0, label="published")
-    axes.plot(theirs.wave, clean["theirs"][1], color=COLOURS["box"], lw=0.7, ls=":", label="published error")
+    axes.step(theirs.wave, other, where="mid", color=COLOURS["box"], lw=1.0, label="published")
+    axes.plot(theirs.wave, other_err, color=COLOURS["box"], lw=0.7, ls=":", label="published error")
     axes.step(ours.wave, flux, where="mid", color=COLOURS["data"], lw=0.9, label="nirfire")
     if fit is not None:
         axes.plot(fit.wave, fit.model, color=COLOURS["model"], lw=0.9, alpha=0.85, label="our fit")
-    lows, highs = zip(*(flux_limits(*pair) for pair in clean.values()), strict=True)
+    lows, highs = zip(flux_limits(flux, err), flux_limits(other, other_err), strict=True)
     axes.set_ylim(min(lows), max(highs))
     good = ~ours.mask
     axes.set_xlim(float(ours.wave[good].min()) - 0.05, float(ours.wave[good].max()) + 0.05)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nirfire.errors import DataError
 from nirfire.products.spectrum import Spectrum
 from nirfire.qa.canvas import COLOURS, new_figure, save_png
-from nirfire.qa.compare import binned_ratio
+from nirfire.qa.compare import binned_ratio, clean
 from nirfire.qa.measure import BIN_PIXELS
 from nirfire.qa.spectrum_figures import flux_limits
 
@@ -94,20 +94,15 @@ def collapsed(spectrum: Spectrum) -> tuple[NDArray[np.float64], ...]:
     return np.asarray(place, dtype=float), data / top, model / top, 1.0 / np.sqrt(safe) / top
 
 
-def _clean(spectrum: Spectrum) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    flux, err = (np.where(spectrum.mask, np.nan, values) for values in (spectrum.flux, spectrum.err))
-    return flux, err
-
-
 def _spectra(axes: Axes, ours: list[Lines], published: Spectrum) -> None:
-    flux, err = _clean(ours[0][1])
+    flux, err = clean(ours[0][1])
     axes.fill_between(
         ours[0][1].wave, flux - err, flux + err, step="mid", color=COLOURS["error"], alpha=0.6, lw=0, label="1 sigma"
     )
-    axes.step(published.wave, _clean(published)[0], where="mid", color=COLOURS["mark"], lw=1.0, label="published")
+    axes.step(published.wave, clean(published)[0], where="mid", color=COLOURS["mark"], lw=1.0, label="published")
     for name, mine, colour in ours:
-        axes.step(mine.wave, _clean(mine)[0], where="mid", color=colour, lw=0.9, label=name)
-    lows, highs = zip(*(flux_limits(*_clean(s)) for s in (published, *(mine for _, mine, _ in ours))), strict=True)
+        axes.step(mine.wave, clean(mine)[0], where="mid", color=colour, lw=0.9, label=name)
+    lows, highs = zip(*(flux_limits(*clean(s)) for s in (published, *(mine for _, mine, _ in ours))), strict=True)
     axes.set_ylim(min(lows), max(highs))
     waves = np.concatenate([mine.wave[~mine.mask] for _, mine, _ in ours])
     axes.set_xlim(float(waves.min()) - 0.05, float(waves.max()) + 0.05)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nirfire.products.extraction import MJY_TO_UJY
 from nirfire.products.slitcal import SlitCal
 from nirfire.qa.canvas import percentiles
 
-MJY_TO_UJY = 1e12
 WIDE = 700  # columns; wider cutouts (gratings) are binned for display
 
 

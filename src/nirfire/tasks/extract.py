@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.table import Table
 from numpy.typing import NDArray
 
 from nirfire.core.extract import box_weights
-from nirfire.core.grids import WaveGrid, covering_grid
+from nirfire.core.grids import WaveGrid
 from nirfire.core.model_boxes import boxcar, each_exposure, subtracted
 from nirfire.core.model_extract import Extraction, extract_model
 from nirfire.core.model_fit import Prior
@@ -20,20 +21,20 @@ from nirfire.core.model_loss import shape_error, slit_loss
 from nirfire.core.model_picture import picture
 from nirfire.core.model_solve import Solution
 from nirfire.core.slit_psf import PITCH
-from nirfire.errors import DataError, NoWork
+from nirfire.errors import DataError
 from nirfire.products.columns import Cards
-from nirfire.products.exposures import exposure_table, spectrum_cards
+from nirfire.products.exposures import exposure_table, lit_headers, merged_header, spectrum_cards
+from nirfire.products.extraction import BOX_WIDTHS, grid_of, on_disk
 from nirfire.products.frames import gather
 from nirfire.products.naming import ExposureName
 from nirfire.products.photometry import with_photometry
-from nirfire.products.slitcal import DO_NOT_USE, SlitCal, shows_source
+from nirfire.products.slitcal import DO_NOT_USE, SlitCal
 from nirfire.products.spectrum import Spectrum
 from nirfire.stsci.slit_loss import find_psf
 from nirfire.tasks.settings import ExtractSettings, SourceShape
 
 Array = NDArray[np.float64]
 
-BOX_WIDTHS = (3, 4, 5)
 NEIGHBOUR_ERR = 0.05
 """[arcsec] Error of the planned place of other sources in the slitlet."""
 
@@ -75,11 +76,11 @@ def extract(
         A file cannot be used, or the extraction has no valid pixel.
     """
     slits = [SlitCal.read(path) for path in inputs]
-    if not any(shows_source(slit.header) for slit in slits):
-        raise NoWork("the source is in the open shutters of no exposure", key="SRCFLUX")
+    headers = lit_headers({slit.path: merged_header(slit.header, slit.slit_header) for slit in slits})
     known = SourceShape.model_validate(shape or {})
     visits = offsets if offsets and known.offset is None else {}
-    frames, offset_err = _shifted(gather(slits), visits, settings.offset_err)
+    groups = gather(slits)
+    frames, offset_err = _shifted(groups, visits, settings.offset_err)
     if not any(np.isfinite(f.sources[0]).all(axis=-1).any() for f in frames):
         raise DataError("its planned place is in no file", file=inputs[0], key="SRCYPOS", remedy="redo calibrate")
     grid = _grid(slits[0], frames)
@@ -89,11 +90,12 @@ def extract(
     if not np.isfinite(found.solution.variance[0]).any():
         raise DataError("the extraction has no valid pixel", file=inputs[0], remedy="look at the DQ of its inputs")
     frames = list(found.frames)
-    cards = spectrum_cards(inputs, source, "model") | _shape_cards(found, frames)
+    cards = spectrum_cards(headers, source, "model") | _shape_cards(found, frames)
     cards["NFPSF"] = (reference, "the PSF is from it")
     cards["NFGRID0"] = (grid.first, "first bin, in the lattice of the grating")
     loss = slit_loss(frames, psf, found.shapes[0], grid.wave)
-    made = _spectrum(found, frames, slits, grid, settings, cards)
+    names = [slit.path.name for mine, _ in groups for slit in mine] if settings.single else []
+    made = _spectrum(found, frames, grid, exposure_table(headers), names, cards)
     shape_err = shape_error(frames, psf, grid.edges, found)
     made = replace(made, slitloss=loss[0], slitloss_err=loss[1], shape_err=shape_err)
     with_photometry(made, source, photometry).write(spec)
@@ -106,10 +108,7 @@ def _grid(slit: SlitCal, frames: list[Frames]) -> WaveGrid:
     if not waves.size:
         raise DataError("no exposure has a usable pixel", file=slit.path, remedy="look at the DQ of its inputs")
     grating, filter_ = (str(slit.header[key]) for key in ("GRATING", "FILTER"))
-    try:
-        return covering_grid(grating, filter_, float(waves.min()), float(waves.max()))
-    except ValueError as error:
-        raise DataError(str(error), file=slit.path, key="GRATING") from None
+    return grid_of(slit.path, grating, filter_, (float(waves.min()), float(waves.max())))
 
 
 def _shifted(
@@ -156,49 +155,41 @@ def _shape_cards(found: Extraction, frames: list[Frames]) -> Cards:
     }
 
 
-def _on_disk(solution: Solution) -> tuple[Array, Array]:
-    """Flux and error of the first source, NaN where there is no information."""
-    known = np.isfinite(solution.variance[0])
-    return np.where(known, solution.flux[0], np.nan), np.where(known, np.sqrt(solution.variance[0]), np.nan)
+def _of_first(solution: Solution) -> tuple[Array, Array]:
+    """Flux and error of the first source."""
+    return on_disk(solution.flux[0], 1.0 / solution.variance[0])
 
 
 def _spectrum(
-    found: Extraction,
-    frames: list[Frames],
-    slits: list[SlitCal],
-    grid: WaveGrid,
-    settings: ExtractSettings,
-    cards: Cards,
+    found: Extraction, frames: list[Frames], grid: WaveGrid, table: Table, names: list[str], cards: Cards
 ) -> Spectrum:
+    """The spectrum, with those of the single exposures of these names, in the order of the frames, if there are any."""
     nods = [subtracted(f, layer) for f, layer in zip(frames, found.layers, strict=True)]
     boxes = {width: boxcar(nods, found.layers, grid.edges, width) for width in BOX_WIDTHS}
     each = each_exposure(nods, grid.edges)
-    flux, err = _on_disk(found.solution)
+    flux, err = _of_first(found.solution)
     known = np.isfinite(err)
     image = picture(frames, found.layers, grid.edges)
-    valid = image.ivar > 0
-    safe = np.where(valid, image.ivar, 1.0)
+    sci, err2d = on_disk(image.flux, image.ivar)
     cards["SRCROW"] = (image.row, "row of the source in the 2D picture, from 0")
-    inputs = [slit.path for slit in slits]
-    table = exposure_table(inputs)
     return Spectrum(
         wave=grid.wave,
         flux=flux,
         err=err,
         mask=~known,
-        boxes={width: _on_disk(box.solution) for width, box in boxes.items()},
+        boxes={width: _of_first(box.solution) for width, box in boxes.items()},
         apertures={width: np.where(box.share > 0, box.share, np.nan) for width, box in boxes.items()},
         n_used=_used(each, known),
         correlation=found.solution.correlation,
-        sci=np.where(valid, image.flux, np.nan),
-        err2d=np.where(valid, 1.0 / np.sqrt(safe), np.nan),
+        sci=sci,
+        err2d=err2d,
         wave2d=np.broadcast_to(grid.wave, image.flux.shape),
         weight=image.weight,
-        model2d=np.where(valid, image.model, np.nan),
-        dq2d=np.where(valid, 0, DO_NOT_USE).astype(np.uint32),
+        model2d=np.where(image.ivar > 0, image.model, np.nan),
+        dq2d=np.where(image.ivar > 0, 0, DO_NOT_USE).astype(np.uint32),
         profiles=_profiles(image.profile, image.row),
         exposures=table,
-        single=_single(each, frames, slits, list(table["filename"])) if settings.single else None,
+        single=_single(each, names, list(table["filename"])) if names else None,
         meta=cards,
     )
 
@@ -217,8 +208,7 @@ def _profiles(profile: Array, row: float) -> dict[str, Array]:
     return {"ypos": rows - row, "opt": profile} | boxes
 
 
-def _single(each: list[Solution], frames: list[Frames], slits: list[SlitCal], names: list[str]) -> tuple[Array, Array]:
-    """Spectra of single exposures in the order of the table."""
-    order = [slit.path.name for mine, _ in gather(slits) for slit in mine]
-    found = {name: _on_disk(solution) for name, solution in zip(order, each, strict=True)}
-    return np.array([found[name][0] for name in names]), np.array([found[name][1] for name in names])
+def _single(each: list[Solution], names: list[str], order: list[str]) -> tuple[Array, Array]:
+    """Spectra of single exposures, put in the order of the table."""
+    found = {name: _of_first(solution) for name, solution in zip(names, each, strict=True)}
+    return np.array([found[name][0] for name in order]), np.array([found[name][1] for name in order])

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nirfire.core.extract import Profile, box_weights, boxcar, median_profile, optimal
-from nirfire.core.grids import WaveGrid, covering_grid
+from nirfire.core.grids import WaveGrid
 from nirfire.core.group_mean import bands_of_mean, mean_of_groups, outlying
 from nirfire.core.regrid import Regridded, pixel_ends, regrid, regrid_rows, to_correlation, to_covariance
 from nirfire.errors import DataError
-from nirfire.products.exposures import exposure_table, spectrum_cards
+from nirfire.products.exposures import cutout_header, exposure_table, lit_headers, spectrum_cards
+from nirfire.products.extraction import BOX_WIDTHS, MJY_TO_UJY, grid_of, on_disk
 from nirfire.products.fitsfile import open_fits
 from nirfire.products.naming import S2D
 from nirfire.products.photometry import with_photometry
@@ -24,9 +25,6 @@ from nirfire.stsci.slits import read_rectified
 from nirfire.tasks.settings import ExtractSettings
 
 Array = NDArray[np.float64]
-
-MJY_TO_UJY = 1e12
-BOX_WIDTHS = (3, 4, 5)
 
 
 class Stack(NamedTuple):
@@ -123,8 +121,8 @@ def horne(
     Each group is extracted from its own stack with its own profile, since the source lies elsewhere in its shutter,
     then brought to the grid of the mode; groups are averaged with the weights of their exposure times.
     """
-    cutouts = [path for path in inputs if not path.name.endswith(S2D)]
-    exposures, cards = exposure_table(cutouts), spectrum_cards(cutouts, source, "horne")
+    headers = lit_headers({path: cutout_header(path) for path in inputs if not path.name.endswith(S2D)})
+    exposures, cards = exposure_table(headers), spectrum_cards(headers, source, "horne")
     stacks = [_read(path) for path in (*s2ds, *(path for path in inputs if path.name.endswith(S2D)))]
     grid = _grid(stacks[0])
     parts = [_extract(stack, grid, settings) for stack in stacks[1:] or stacks]
@@ -171,10 +169,8 @@ def _read(path: Path) -> Stack:
 def _grid(stack: Stack) -> WaveGrid:
     """The grid of the mode, as far as the stack goes."""
     seen = (stack.ivar > 0).any(axis=0)
-    try:
-        return covering_grid(stack.grating, stack.filter, float(stack.lo[seen].min()), float(stack.hi[seen].max()))
-    except ValueError as error:
-        raise DataError(str(error), file=stack.path, key="GRATING") from error
+    ends = float(stack.lo[seen].min()), float(stack.hi[seen].max())
+    return grid_of(stack.path, stack.grating, stack.filter, ends)
 
 
 def _profile(stack: Stack, settings: ExtractSettings) -> Profile:
@@ -218,10 +214,10 @@ def _combined(parts: list[Part], time: Array, clip: float, grid: WaveGrid) -> Sp
     for width in BOX_WIDTHS:
         alone = [part.boxes[width] for part in parts]
         mean = mean_of_groups(np.array([b.flux for b in alone]), np.array([b.ivar for b in alone]) * keep, time)
-        boxes[width] = _on_disk(mean.flux, mean.ivar)
+        boxes[width] = on_disk(mean.flux, mean.ivar)
         shares = np.array([part.shares[width] for part in parts])
         apertures[width] = np.where(mean.ivar > 0, shares @ mean.weights, np.nan)
-    flux1d, err1d = _on_disk(best.flux, best.ivar)
+    flux1d, err1d = on_disk(best.flux, best.ivar)
     return Spectrum(
         wave=grid.wave,
         flux=flux1d,
@@ -238,7 +234,7 @@ def _picture(stack: Stack, grid: WaveGrid, profile: Profile) -> dict[str, Any]:
     """The 2D attributes of the spectrum: the stack of all exposures on the grid, and its profile."""
     ends = (stack.lo, stack.hi, grid.edges)
     found = regrid_rows(stack.flux, stack.ivar, *ends)
-    flux, err = _on_disk(found.flux, found.ivar)
+    flux, err = on_disk(found.flux, found.ivar)
     weights = {f"{width}px": weights for width, weights in _apertures(stack).items()}
     return {
         "sci": flux,
@@ -254,9 +250,3 @@ def _said(parts: list[Part]) -> str:
     """Whether the profiles of all groups, of none, or of some were measured."""
     measured = {part.profile.measured for part in parts}
     return "some" if len(measured) > 1 else "measured" if measured.pop() else "boxcar"
-
-
-def _on_disk(flux: Array, ivar: Array) -> tuple[Array, Array]:
-    """Flux and error with NaN where there is no information."""
-    good = ivar > 0
-    return np.where(good, flux, np.nan), np.where(good, 1.0 / np.sqrt(np.where(good, ivar, 1.0)), np.nan)

@@ -12,6 +12,7 @@ from nirfire.core.cross_grating import Joint, Mode, join_spectra
 from nirfire.core.lsf import resolving_power
 from nirfire.errors import DataError, NoWork
 from nirfire.products.columns import Cards
+from nirfire.products.extraction import on_disk
 from nirfire.products.joint import GRATING_BITS, JointSpectrum
 from nirfire.products.spectrum import Spectrum
 from nirfire.tasks.settings import JoinSettings
@@ -46,12 +47,12 @@ def join(inputs: list[Path], joined: Path, settings: JoinSettings) -> None:
     reference = _reference([spectrum for _, spectrum in spectra], settings, spectra[0][0])
     prior = (settings.level_prior, *(settings.max_order * (settings.slope_prior,)))
     found = join_spectra(modes, reference=reference, prior=prior, least_sn=settings.least_sn, alike=settings.alike)
-    good = found.ivar > 0
+    flux, err = on_disk(found.flux, found.ivar)
     JointSpectrum(
         wave=found.wave,
-        flux=np.where(good, found.flux, np.nan),
-        err=np.where(good, 1 / np.sqrt(np.where(good, found.ivar, 1.0)), np.nan),
-        mask=~good,
+        flux=flux,
+        err=err,
+        mask=found.ivar <= 0,
         grating=found.bits,
         resolution=found.resolution,
         scale=found.scale,

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from nirfire.core.grids import WaveGrid, wave_grid
 from nirfire.core.model_extract import extract_model
 from nirfire.core.model_fit import Prior, Shape
 from nirfire.core.slit_psf import PITCH
 from nirfire.core.visit_offset import LEAST, visit_offset
 from nirfire.errors import DataError, NoWork
+from nirfire.products.extraction import grid_of
 from nirfire.products.frames import gather
 from nirfire.products.naming import BKGSUB, ExposureName
 from nirfire.products.offsets import Offsets
@@ -51,7 +51,7 @@ def offsets(inputs: list[Path], table: Path, settings: OffsetsSettings) -> None:
             frames = [found for _, found in gather(slits)]
         except DataError:  # its own extraction will say so
             continue
-        grid = _grid(slits[0])
+        grid = grid_of(paths[0], str(slits[0].header["GRATING"]), str(slits[0].header["FILTER"]))
         priors = [Prior(0.0, settings.largest / PITCH[1])] * max(len(f.sources) for f in frames)
         quick = extract_model(frames, psf, grid.edges, priors, fit=False)
         snr = _signal_to_noise(quick.solution.flux[0], quick.solution.variance[0])
@@ -66,13 +66,6 @@ def offsets(inputs: list[Path], table: Path, settings: OffsetsSettings) -> None:
     found["used"] = mean.used
     name = ExposureName.from_path(inputs[0])
     Offsets(name.root if name else "", mean.offset, mean.scatter, found).write(table)
-
-
-def _grid(slit: SlitCal) -> WaveGrid:
-    try:
-        return wave_grid(str(slit.header["GRATING"]), str(slit.header["FILTER"]))
-    except ValueError as error:
-        raise DataError(str(error), file=slit.path, key="GRATING") from None
 
 
 def _by_source(inputs: Iterable[Path]) -> dict[int, list[Path]]:
