@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nirfire import __version__
-from nirfire.cli_files import File, Items, extract, one_of, redshift
+from nirfire.cli_files import File, Items, extract, one_of, redshift, templates_build
 from nirfire.errors import NirfireError
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 config = typer.Typer(no_args_is_help=True, help="The configuration: its values and where they come from.")
 app.add_typer(config, name="config")
+templates = typer.Typer(no_args_is_help=True, help="The templates of the redshift fit.")
+app.add_typer(templates, name="templates")
+templates.command("build")(templates_build)
 mask = typer.Typer(no_args_is_help=True, help="Pixels that are left out by hand: DS9 regions, one file per exposure.")
 app.add_typer(mask, name="mask")
 app.command()(redshift)
@@ -36,7 +39,7 @@ Last = Annotated[str, typer.Option("--to", help="Last stage.")]
 Sources = Annotated[list[int] | None, typer.Option("--source", help="Only this source; may be repeated.")]
 Gratings = Annotated[list[str] | None, typer.Option("--grating", help="Only this disperser; may be repeated.")]
 Jobs = Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="Worker processes; by default one per core.")]
-FIRST, LAST = "detector", "redshift"
+FIRST, LAST = "detector", "agree"
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 FREE = "check free space and permissions, then run the same command again: what is finished is kept"
 

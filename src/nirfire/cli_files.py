@@ -18,16 +18,31 @@ def one_of(value: str, option: str, *allowed: str) -> str:
 
 
 def redshift(
-    spectra: Annotated[list[Path], typer.Argument(help="Spectra: files *_spec.fits.")],
-    folder: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; by default beside each.")] = None,
+    spectra: Annotated[list[Path], typer.Argument(help="1D spectra: _spec.fits, x1d, .spec.fits, ECSV, CSV, ...")],
+    folder: Annotated[
+        Path | None, typer.Option("-o", "--out", "--output", help="Folder; by default beside each spectrum.")
+    ] = None,
+    grating: Annotated[str | None, typer.Option(help="Disperser of files that do not tell theirs.")] = None,
+    templates: Annotated[str | None, typer.Option(help="Template set: default or published.")] = None,
+    z_min: Annotated[float | None, typer.Option(help="Lowest redshift tried.")] = None,
+    z_max: Annotated[float | None, typer.Option(help="Highest; by default that of the grating.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", min=1, help="Processes; by default 1 up to 64 files.")
+    ] = None,
+    wave_unit: Annotated[str, typer.Option(help="Unit of wavelengths that have none, such as um.")] = "",
+    flux_unit: Annotated[str, typer.Option(help="Unit of fluxes that have none, such as uJy.")] = "",
     file: File = None,
     items: Items = None,
 ) -> None:
-    """Fit the redshifts of single spectra, outside a run."""
-    from nirfire.commands.redshift import fit
+    """Fit the redshifts of any 1D spectra, outside a run: _zfit.fits of each, and one redshifts.ecsv."""
+    from nirfire.commands.redshift import RedshiftOptions, fit
     from nirfire.pipeline.target import Layers
+    from nirfire.products.spectrum_units import Units
 
-    raise typer.Exit(fit(spectra, folder, Layers(file, tuple(items or ()))))
+    own = {"templates": templates and f'"{templates}"', "z_min": z_min, "z_max": z_max}
+    settings = [f"redshift.{key}={value}" for key, value in own.items() if value is not None]
+    options = RedshiftOptions(folder, grating, Units(wave_unit, flux_unit), jobs)
+    raise typer.Exit(fit(spectra, options, Layers(file, (*(items or ()), *settings))))
 
 
 def extract(
@@ -63,3 +78,15 @@ def extract(
         offsets=tuple(offsets or ()),
     )
     extract_files(files, options, Layers(file, tuple(items or ())))
+
+
+def templates_build(
+    name: Annotated[Literal["default", "published"], typer.Option("--set", help="Which set.")] = "default",
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The file; by default templates_SET.npz here.")
+    ] = None,
+) -> None:
+    """Compute the continua that are shipped with nirfire again, with bagpipes (the extra "templates" of nirfire)."""
+    from nirfire.commands.templates import build
+
+    raise typer.Exit(build(name, out))

@@ -45,13 +45,15 @@ def test_fast_columns_equal_the_slow_form(lowest):
     wave = np.linspace(1.0, 1.2, 83)
     low, high = lsf.pixel_edges(wave)
     response = lsf.response_matrix(low, high, np.full(83, 2e-3), step=5e-4, wave_zero=0.08)
-    rest, uv, root = rng.random((3000, 5)), rng.random(900), rng.random(83)
-    design = np.zeros((84, 7))
-    continuum.fill_continua(design, 2, rest, lowest, uv, response, root)
-    for t in range(5):
+    rest, other, uv = rng.random((3000, 6)), rng.random((3000, 6)), rng.random((2, 900))
+    use, wing = np.array([0, 2, 3, 5]), np.array([0, 0, 1, 1, 0, 1])
+    design = np.ones((83, 5))
+    continuum.fill_continua(design, (rest, other), use, 0.3, lowest, (uv, wing), response, 2.0)
+    for column, t in enumerate(use):
         index = lowest + np.arange(response.n_cells)
         inside = (index >= 0) & (index < 3000)
-        cells = np.where(inside, rest[np.clip(index, 0, 2999), t], 0.0)
-        cells *= np.where(index < 900, uv[np.clip(index, 0, 899)], 1.0)
-        assert np.allclose(design[:83, 2 + t], lsf.apply_response(response, cells) * root)
-    assert np.all(design[:, :2] == 0) and np.all(design[83] == 0)
+        both = 0.7 * rest[np.clip(index, 0, 2999), t] + 0.3 * other[np.clip(index, 0, 2999), t]
+        cells = np.where(inside, both, 0.0)
+        cells *= np.where(index < 900, uv[wing[t]][np.clip(index, 0, 899)], 1.0)
+        assert np.allclose(design[:, column], 1.0 + 2.0 * lsf.apply_response(response, cells))
+    assert np.all(design[:, 4] == 1)

@@ -45,13 +45,29 @@ def test_pixel_integrated_line_keeps_flux_and_position(offset):
     table = lines.line_table((lines.LineGroup("one", (1.0,), (2.5,), 150.0),))
     design = np.zeros((200, 2))
     width = np.full(200, 4e-4)
-    lines.fill_lines(design, 1, center, table, low, high, width, np.ones(200))
+    lines.fill_lines(design, 1, center, table, low, high, width, np.empty(0, dtype=np.int64))
     share = design[:, 1] * (high - low) / center**2 / 2.5
     sigma = center * np.hypot(4e-4, 150.0 / lsf.C_KMS)
     assert np.all(design[:, 0] == 0)
+    reached = share > 0
+    assert np.all(reached == ((high > center - lines.REACH * sigma) & (low < center + lines.REACH * sigma)))
     assert share.sum() == pytest.approx(1.0, abs=1e-6)
     assert (share * wave).sum() / share.sum() == pytest.approx(center, abs=1e-7)
-    assert np.allclose(share, ndtr((high - center) / sigma) - ndtr((low - center) / sigma), atol=1e-6)
+    exact = ndtr((high - center) / sigma) - ndtr((low - center) / sigma)
+    assert np.allclose(share[reached], exact[reached], atol=1e-12)
+
+
+def test_rows_of_a_sparse_form_are_those_of_the_full_one():
+    wave = np.linspace(1.0, 1.2, 200)
+    low, high = lsf.pixel_edges(wave)
+    table = lines.line_table((lines.LineGroup("one", (1.05, 1.15), (2.5, 1.0), 150.0),))
+    full, width, empty = np.zeros((200, 1)), np.full(200, 4e-4), np.empty(0, dtype=np.int64)
+    lines.fill_lines(full, 0, 1.0, table, low, high, width, empty)
+    row_of = np.empty(200, dtype=np.int64)
+    sparse = np.zeros((lines.find_rows(row_of, 1.0, table, low, high, width), 1))
+    lines.fill_lines(sparse, 0, 1.0, table, low, high, width, row_of)
+    assert np.all((row_of >= 0) == (full[:, 0] > 0))
+    assert np.array_equal(sparse, full[row_of >= 0])
 
 
 def test_flux_ratios_are_fluxes_not_fnu():
@@ -59,13 +75,13 @@ def test_flux_ratios_are_fluxes_not_fnu():
     low, high = lsf.pixel_edges(wave)
     table = lines.line_table((lines.LineGroup("two", (1.5, 4.0), (1.0, 3.0), 200.0),))
     design = np.zeros((3000, 1))
-    lines.fill_lines(design, 0, 1.0, table, low, high, np.full(3000, 1e-3), np.ones(3000))
+    lines.fill_lines(design, 0, 1.0, table, low, high, np.full(3000, 1e-3), np.empty(0, dtype=np.int64))
     energy = design[:, 0] * (high - low) / wave**2  # f_lambda dlambda
     blue, red = energy[wave < 2.5].sum(), energy[wave > 2.5].sum()
     assert red / blue == pytest.approx(3.0, rel=2e-3)
 
 
 def test_sets_hold_known_lines():
-    for groups in (lines.composite_groups(200.0), lines.free_groups(200.0)):
-        assert len({one.name for one in groups}) == len(groups)
-        assert all(min(one.ratio) > 0 and len(one.wave) == len(one.ratio) for one in groups)
+    groups = lines.composite_groups(200.0)
+    assert len({one.name for one in groups}) == len(groups)
+    assert all(min(one.ratio) > 0 and len(one.wave) == len(one.ratio) for one in groups)

@@ -35,11 +35,20 @@ def test_nothing_positive_gives_zero():
     assert np.all(nnls.solve(design, -np.ones(3)) == 0)
 
 
-@pytest.mark.parametrize(("n_rows", "n", "n_dense"), [(4, 3, 1), (400, 41, 20), (96, 8, 8), (40, 7, 0)])
-def test_gram_of_a_partly_sparse_design(n_rows, n, n_dense):
-    rng = np.random.default_rng(n)
-    design = rng.normal(size=(n_rows, n))
-    design[:, n_dense:] *= rng.random((n_rows, 1)) < 0.2
-    gram = np.empty((n, n))
-    nnls.gram_into(design, n_dense, gram)
-    assert np.allclose(gram, design.T @ design, rtol=1e-12, atol=1e-12)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_guess_changes_nothing(seed):
+    rng = np.random.default_rng(seed)
+    design, data = rng.random((60, 20)), rng.normal(size=60)
+    gram, rhs = design.T @ design, design.T @ data
+    expected = nnls.solve(gram, rhs)
+    for guess in (rng.random(20), (rng.random(20) < 0.3).astype(float), expected.copy()):
+        x = guess.copy()
+        assert nnls.active_set(np.tril(gram), rhs, x, nnls.scratch(20)) >= 0
+        assert np.allclose(x, expected, atol=1e-9)
+
+
+def test_only_the_lower_triangle_is_read():
+    rng = np.random.default_rng(1)
+    design, data = rng.random((30, 8)), rng.random(30)
+    gram, rhs = design.T @ design, design.T @ data
+    assert np.allclose(nnls.solve(np.tril(gram), rhs), nnls.solve(gram, rhs), atol=1e-12)

@@ -79,13 +79,21 @@ def test_sub_dithers_are_groups(workspace):
 def test_gratings_are_joined(workspace):
     both = nods() + nods(activity="07101", grating="G395M")
     jobs = combine_jobs(7, groups(both), workspace, Special())
-    assert [job.stage for job in jobs] == ["extract", "redshift", "extract", "redshift", "join"]
-    join = jobs[-1]
+    assert [job.stage for job in jobs] == ["extract", "redshift", "extract", "redshift", "join", "agree"]
+    *_, join, agree = jobs
     assert join.gathered == tuple(job.outputs[0] for job in jobs_of(jobs, "extract"))
     assert join.outputs == (workspace.joint(7),)
     assert join.arguments == {"joined": workspace.joint(7)}
+    assert agree.gathered == tuple(job.outputs[0] for job in jobs_of(jobs, "redshift"))
+    assert agree.arguments == {"agreed": workspace.joint_zfit(7)}
+    assert agree.outputs == (workspace.joint_zfit(7),)
     asks = [job.asks for job in jobs_of(jobs, "extract")]
     assert sorted(asks) == [(workspace.offsets(f"{VISIT}_{a}"),) for a in ("03101", "07101")]
+
+
+def test_what_was_of_several_gratings_goes_when_there_is_one(workspace):
+    *_, redshift = combine_jobs(7, groups(nods()), workspace, Special())
+    assert set(redshift.dropped) == {workspace.joint(7), workspace.joint_zfit(7)}
 
 
 def test_what_people_say_of_a_source_is_a_fact_of_its_job_alone(workspace):

@@ -9,7 +9,9 @@ from astropy.io.votable import parse_single_table
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 
+from nirfire.products import joint_redshift
 from nirfire.products.exposures import EXPOSURE_COLUMNS
+from nirfire.products.line_table import LINE_COLUMNS
 from nirfire.products.provenance import COLUMNS as PROVENANCE_COLUMNS
 from nirfire.products.provenance import read_facts, read_provenance, recording
 from nirfire.products.spectrum_columns import SINGLE_COLUMNS, profile_columns, spectrum_columns
@@ -28,6 +30,10 @@ ALL = (
     MODEL_COLUMNS,
     SCAN_COLUMNS,
     PEAK_COLUMNS,
+    LINE_COLUMNS,
+    joint_redshift.GRATING_COLUMNS,
+    joint_redshift.PEAK_COLUMNS,
+    joint_redshift.PZ_COLUMNS,
 )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nirfire.products.naming import BKGSUB, CAL, RATE, SPEC, ExposureName, Workspace
+from nirfire.products.naming import BKGSUB, CAL, RATE, SPEC, ZFIT, ExposureName, Workspace
 
 NAME = "jw01345062001_03101_00002_nrs1"
 
@@ -39,6 +39,16 @@ def test_what_is_written_is_found(tmp_path):
     assert place.find_slits(1033, BKGSUB) == []
     assert place.find_combined(33, SPEC) == [paths[-1]]
     assert paths[-1].name == "ceers_prism_clear_33_spec.fits"
+
+
+def test_the_redshift_of_all_gratings_is_none_of_a_grating(tmp_path):
+    place = Workspace(tmp_path, "egs_deep")
+    joint, single = place.joint_zfit(33), place.combined(33, "G395M", "F290LP", ZFIT)
+    for path in (joint, single):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert joint.name == "egs_deep_33_joint_zfit.fits"
+    assert place.find_combined(33, ZFIT) == [single]
 
 
 def test_an_empty_workspace_has_nothing(tmp_path):

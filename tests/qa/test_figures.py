@@ -15,7 +15,7 @@ from nirfire.qa.compare import binned_ratio, compare_with_published, published_r
 from nirfire.qa.exposure_figures import binned, exposure_figure, line_medians
 from nirfire.qa.extraction_figure import extraction_figure
 from nirfire.qa.marks import line_positions
-from nirfire.qa.spectrum_figures import chi2_figure, flux_limits, spectrum_figure
+from nirfire.qa.spectrum_figures import flux_limits, spectrum_figure
 
 
 def test_limits_show_a_line_but_not_a_lone_wild_pixel():
@@ -91,8 +91,6 @@ def test_an_empty_spectrum_is_drawn(make_spectrum, make_fit, wave, tmp_path):
     assert spectrum_figure(empty, None, tmp_path / "a.png", title="a").is_file()
     assert extraction_figure(replace(empty, sci=np.full((12, wave.size), np.nan), err2d=None), tmp_path / "b.png", "b")
     assert extraction_figure(replace(empty, sci=None), tmp_path / "c.png", "c") is None
-    flat = replace(make_fit(3.0, nothing), chi2=np.full(6000, 5.0), z_err=np.nan)
-    assert chi2_figure(flat, tmp_path / "d.png", title="d", z_true=np.nan).is_file()
 
 
 def test_the_ratio_to_a_published_spectrum(workspace, make_spectrum, tmp_path):

@@ -61,7 +61,8 @@ def test_the_file_is_strict_json_and_the_same(workspace, truth_folder):
 
 
 def test_a_wrong_redshift_a_missing_spectrum_and_an_empty_one_are_seen(workspace, truth_folder, make_fit, wave):
-    make_fit(1.0, np.ones(wave.shape)).write(workspace.combined(105, "PRISM", "CLEAR", ZFIT))
+    sure = replace(make_fit(1.0, np.ones(wave.shape)), probability=0.99)
+    sure.write(workspace.combined(105, "PRISM", "CLEAR", ZFIT))
     spec = workspace.combined(103, "PRISM", "CLEAR", SPEC)
     whole = Spectrum.read(spec)
     nothing = np.full(wave.shape, np.nan)
@@ -70,7 +71,7 @@ def test_a_wrong_redshift_a_missing_spectrum_and_an_empty_one_are_seen(workspace
     metrics = demo_metrics(workspace, truth_folder, REPORT)
     assert metrics["empty_products"] == [spec.name]
     assert value(metrics, "products that are NaN only")["ok"] is False
-    assert value(metrics, "sure (confidence")["value"] == 1
+    assert value(metrics, "sure (probability")["value"] == 1
     assert value(metrics, "share of them")["value"] == 0.0
     assert value(metrics, "catalogued sources without")["value"] == 1
     assert value(metrics, "median |flux/truth - 1|, point sources")["value"] is None

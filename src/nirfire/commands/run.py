@@ -23,7 +23,7 @@ SHOWN = {
     "grating": "grating",
     "redshift_auto": "z",
     "redshift_error": "z error",
-    "redshift_confidence": "confidence",
+    "redshift_probability": "probability",
     "signal_to_noise": "S/N per pixel",
 }
 SHOWN_DEMO = {
@@ -32,7 +32,7 @@ SHOWN_DEMO = {
     "z_true": "true z",
     "z_fit": "fit z",
     "z_deviation": "dz/(1+z)",
-    "confidence": "confidence",
+    "probability": "probability",
     "line_sn": "line S/N",
     "flux_error": "flux error",
 }

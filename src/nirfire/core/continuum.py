@@ -72,37 +72,49 @@ def resample_log(values: np.ndarray, old_step: float, new_step: float) -> np.nda
 
 @numba.njit(cache=True, fastmath=True)
 def fill_continua(
-    design: np.ndarray,
-    first_column: int,
-    rest: np.ndarray,
+    values: np.ndarray,
+    rest: tuple[np.ndarray, np.ndarray],
+    use: np.ndarray,
+    share: float,
     lowest: int,
-    uv: np.ndarray,
+    passed: tuple[np.ndarray, np.ndarray],
     response: Response,
-    root_ivar: np.ndarray,
+    weight: float,
 ) -> None:
-    """Write the continuum columns of the design matrix at one redshift of the grid.
+    """Add weight times the continua at one redshift of the grid to columns 0, 1, ...
 
     Parameters
     ----------
-    design : ndarray, shape (n_pix, >= first_column + n_templates)
-        Columns first_column... are overwritten (whitened f_nu).
-    first_column : int
-    rest : ndarray, shape (n_rest, n_templates)
-        Rest-frame templates on log cells.
+    values : ndarray, shape (n_pix, >= n_use)
+        f_nu.
+    rest : two ndarrays, shape (n_rest, n_templates)
+        Rest-frame templates on log cells, of two bins of redshift.
+    use : ndarray of int, shape (n_use,)
+        The templates wanted.
+    share : float
+        Of the second of them.
     lowest : int
         Rest-frame cell that falls on observed cell 0 of the response.
-    uv : ndarray, shape (n_uv,)
-        Transmission of the intergalactic medium for rest-frame cells 0..n_uv-1; 1 beyond.
+    passed : two ndarrays, shapes (n_wings, n_uv) and (n_templates,)
+        Transmissions of the intergalactic medium for rest-frame cells 0..n_uv-1, 1 beyond; and which of them each
+        template has.
     response : lsf.Response
-    root_ivar : ndarray, shape (n_pix,) [1/uJy]
+    weight : float
     """
-    n_rest, n_templates = rest.shape
+    one, other = rest
+    uv, wing = passed
+    n_rest, n_templates = one.shape[0], use.size
     cells = np.zeros((response.n_cells + 3, n_templates))
     for k in range(max(0, -lowest), min(response.n_cells, n_rest - lowest)):
         r = lowest + k
-        scale = uv[r] if r < uv.size else 1.0
         for t in range(n_templates):
-            cells[k, t] = scale * rest[r, t]
+            cells[k, t] = weight * one[r, use[t]]
+        if share > 0.0:
+            for t in range(n_templates):
+                cells[k, t] += weight * share * (other[r, use[t]] - one[r, use[t]])
+        if r < uv.shape[1]:
+            for t in range(n_templates):
+                cells[k, t] *= uv[wing[use[t]], r]
     acc = np.empty(n_templates)
     for p in range(response.first.size):
         for t in range(n_templates):
@@ -115,4 +127,4 @@ def fill_continua(
             for t in range(n_templates):
                 acc[t] += w0 * c0[t] + w1 * c1[t] + w2 * c2[t] + w3 * c3[t]
         for t in range(n_templates):
-            design[p, first_column + t] = acc[t] * root_ivar[p]
+            values[p, t] += acc[t]

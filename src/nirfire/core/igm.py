@@ -7,6 +7,8 @@ import numpy as np
 
 LYMAN_LIMIT_UM = 0.0911753
 LYMAN_ALPHA_UM = 0.121567
+NEUTRAL_Z = 6.0
+"""From here on sources have damping wings."""
 
 # Inoue et al. 2014, MNRAS 442, 1805, table 2: lambda_j [A], A_LAF,1 A_LAF,2 A_LAF,3, A_DLA,1 A_DLA,2 (n = 2 to 40)
 # fmt: off
@@ -117,7 +119,7 @@ def continuum_optical_depth(wave_obs: np.ndarray, z: float) -> np.ndarray:
     return np.where(inside, np.maximum(_continuum_laf(safe, z) + _continuum_dla(safe, z), 0.0), 0.0)
 
 
-def transmission(wave_rest: np.ndarray, z: float, *, damping: bool = False) -> np.ndarray:
+def transmission(wave_rest: np.ndarray, z: float, *, damping: bool = False, log_column: float = np.nan) -> np.ndarray:
     """Mean transmission of the intergalactic medium for a source at z.
 
     Parameters
@@ -128,6 +130,8 @@ def transmission(wave_rest: np.ndarray, z: float, *, damping: bool = False) -> n
         Source redshift; at z <= 0 the transmission is 1.
     damping : bool
         Multiply by the damping wing of `damping_wing`.
+    log_column : float
+        For the wing.
 
     Returns
     -------
@@ -140,23 +144,31 @@ def transmission(wave_rest: np.ndarray, z: float, *, damping: bool = False) -> n
     wave_obs = wave * (1.0 + z)
     tau = series_optical_depth(wave_obs, z) + continuum_optical_depth(wave_obs, z)
     if damping:
-        tau = tau + damping_wing(wave, z)
+        tau = tau + damping_wing(wave, z, log_column)
     return np.exp(-tau)
 
 
-def damping_wing(wave_rest: np.ndarray, z: float) -> np.ndarray:
+def damping_wing(wave_rest: np.ndarray, z: float, log_column: float = np.nan) -> np.ndarray:
     """Optical depth of the Lyman-alpha damping wing of neutral gas at the source, z >= 6 and below 0.15 um.
+
+    Parameters
+    ----------
+    wave_rest : ndarray [um]
+    z : float
+    log_column : float
+        log10 of the column density [cm^-2]; NaN for the mean.
 
     Notes
     -----
-    Column density log N_HI = 3.5918 / (1 + exp(-1.8414 (z - 6))) + 18.001 (Asada et al. 2024, arXiv:2410.21543);
+    Mean column density log N_HI = 3.5918 / (1 + exp(-1.8414 (z - 6))) + 18.001 (Asada et al. 2024, arXiv:2410.21543);
     cross-section of the two-level atom with the frequency dependence of Peebles 1993 (section 23):
     sigma(nu) = 3 lambda_a^2 G^2 / (8 pi) (nu/nu_a)^4 / (4 pi^2 (nu - nu_a)^2 + G^2 (nu/nu_a)^6 / 4), G = 6.265e8 / s.
     """
     wave = np.asarray(wave_rest, dtype=float)
-    if z < 6.0:
+    if z < NEUTRAL_Z:
         return np.zeros(wave.shape)
-    column = 10.0 ** (3.5918 / (1.0 + np.exp(-1.8414 * (z - 6.0))) + 18.001)
+    mean = 3.5918 / (1.0 + np.exp(-1.8414 * (z - 6.0))) + 18.001
+    column = 10.0 ** (log_column if np.isfinite(log_column) else mean)
     wave_cm = LYMAN_ALPHA_UM * 1e-4
     rate = 6.265e8
     nu_alpha = 2.99792458e10 / wave_cm

@@ -8,7 +8,10 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from .lsf import C_KMS, FWHM_TO_SIGMA, N_SIGMA
+from .lsf import C_KMS, FWHM_TO_SIGMA
+
+REACH = 5.0
+"""Sigmas from its centre up to which a line has light."""
 
 # Vacuum wavelengths [um]. NIST Atomic Spectra Database; unresolved multiplets at their usual mean.
 WAVE: dict[str, float] = {
@@ -122,8 +125,8 @@ _METALS: dict[str, dict[str, float]] = {
     },
 }  # fmt: skip
 _NEBULAR = (
-    ("metal_poor", 0.0), ("extreme", 0.0), ("extreme", 1.5), ("subsolar", 0.3), ("subsolar", 2.0),
-    ("solar", 0.5), ("solar", 2.5), ("metal_rich", 1.5), ("seyfert", 0.5), ("liner", 1.0),
+    ("metal_poor", 0.0), ("extreme", 0.0), ("subsolar", 0.3), ("solar", 0.5), ("solar", 2.5), ("metal_rich", 1.5),
+    ("seyfert", 0.5), ("liner", 1.0),
 )  # fmt: skip
 _ULTRAVIOLET = {"CIV": 1.0, "HeII1640": 0.4, "OIII]1663": 0.6, "NIII]1750": 0.3, "CIII]": 1.0, "NIV]": 0.3, "NV": 0.1}
 _INFRARED = {
@@ -136,9 +139,10 @@ _BROAD_BALMER = {
     "HeI7067": 0.08,
 }
 _BROAD_INFRARED = {
-    "HeI10833": 1.0, "OI8449": 0.25, "CaII8544": 0.05, "OI11290": 0.1, "P10": 0.06, "P9": 0.09, "Pae": 0.12, "Pad": 0.2,
+    "OI8449": 0.25, "CaII8544": 0.05, "OI11290": 0.1, "P10": 0.06, "P9": 0.09, "Pae": 0.12, "Pad": 0.2,
     "Pag": 0.33, "Pab": 0.6, "Paa": 1.2, "Brg": 0.1, "Brb": 0.17, "Bra": 0.3,
 }  # fmt: skip
+_BROAD_HELIUM = {"HeI10833": 1.0, "HeI20587": 0.1, "HeI7067": 0.05}
 _BROAD_ULTRAVIOLET = {"Lya": 3.0, "NV": 0.6, "CIV": 1.5, "CIII]": 0.8, "MgII2796": 0.5}
 
 
@@ -150,6 +154,7 @@ def broad_groups(fwhms: tuple[float, ...]) -> tuple[LineGroup, ...]:
         out.append(group(f"broad{fwhm:.0f}", _BROAD_BALMER, sigma_v=sigma))
         out.append(group(f"broad{fwhm:.0f}_av3", _BROAD_BALMER, sigma_v=sigma, a_v=3.0))
         out.append(group(f"broad{fwhm:.0f}_infrared", _BROAD_INFRARED, sigma_v=sigma))
+        out.append(group(f"broad{fwhm:.0f}_helium", _BROAD_HELIUM, sigma_v=sigma))
     return tuple(out)
 
 
@@ -163,25 +168,7 @@ def composite_groups(sigma_v: float) -> tuple[LineGroup, ...]:
     out.append(group("ultraviolet", _ULTRAVIOLET, sigma_v=sigma_v))
     out.append(group("infrared", _INFRARED, sigma_v=sigma_v))
     out.append(group("broad_ultraviolet", _BROAD_ULTRAVIOLET, sigma_v=3500.0 * FWHM_TO_SIGMA))
-    return (*out, *broad_groups((1500.0, 3500.0)))
-
-
-_FREE: tuple[dict[str, float], ...] = (
-    {"Lya": 1.0}, {"CIV": 1.0}, {"OIII]1663": 1.0}, {"CIII]": 1.0}, {"MgII2796": 1.0}, {"OII3727": 1.0},
-    {"NeIII3869": 1.0}, {"Hg": 0.47, "Hb": 1.0, "Ha": 2.86}, {"OIII4364": 1.0}, {"Hb": 1.0, "Ha": 2.86},
-    {"OIII5008": 2.98}, {"HeI5877": 1.0},
-    {"Ha": 1.0}, {"NII6585": 1.0}, {"SII6718": 1.0, "Ha": 1.0}, {"SII6733": 1.0, "Ha": 1.0}, {"SIII9533": 1.0},
-    {"HeI10833": 1.0}, {"Pag": 1.0, "Pab": 1.0, "Paa": 1.0}, {"Pab": 1.0, "Paa": 1.0}, {"Paa": 1.0},
-)  # fmt: skip
-
-
-def free_groups(sigma_v: float) -> tuple[LineGroup, ...]:
-    """Nearly independent lines after the published CAMPFIRE set (ratios are fluxes here), two broad Balmer widths."""
-    out = [group("+".join(fluxes), fluxes, sigma_v=sigma_v) for fluxes in _FREE]
-    for fwhm in (1500.0, 3000.0):
-        for line in ("Ha", "Hb"):
-            out.append(LineGroup(f"broad{fwhm:.0f}_{line}", (WAVE[line],), (1.0,), fwhm * FWHM_TO_SIGMA))
-    return tuple(out)
+    return (*out, *broad_groups((1500.0, 5000.0)))
 
 
 class LineTable(NamedTuple):
@@ -216,33 +203,33 @@ def line_table(groups: tuple[LineGroup, ...]) -> LineTable:
 
 @numba.njit(cache=True)
 def fill_lines(
-    design: np.ndarray,
+    values: np.ndarray,
     first_column: int,
-    one_plus_z: float,
+    stretch: float,
     table: LineTable,
     low: np.ndarray,
     high: np.ndarray,
     lsf: np.ndarray,
-    root_ivar: np.ndarray,
+    row_of: np.ndarray,
 ) -> None:
-    """Add the line groups to the design matrix at one redshift.
+    """Add line groups at one redshift to columns.
 
     Parameters
     ----------
-    design : ndarray, shape (n_pix, n_columns)
-        Columns first_column... are added to (whitened f_nu).
+    values : ndarray, shape (n_rows, n_columns)
+        Columns first_column... are added to (f_nu).
     first_column : int
         Column of group 0.
-    one_plus_z : float
-        Stretch of the wavelengths.
+    stretch : float
+        1 + z.
     table : LineTable
         The lines.
     low, high : ndarray, shape (n_pix,) [um]
         Pixel edges, increasing (gaps allowed).
     lsf : ndarray, shape (n_pix,)
         Relative width of the LSF, sigma / wavelength.
-    root_ivar : ndarray, shape (n_pix,) [1/uJy]
-        Whitening.
+    row_of : ndarray, shape (n_pix,) or (0,)
+        Row of each pixel in `values`; empty where rows are pixels.
 
     Notes
     -----
@@ -251,19 +238,45 @@ def fill_lines(
     """
     n_pix = low.size
     for k in range(table.wave.size):
-        center = table.wave[k] * one_plus_z
+        center = table.wave[k] * stretch
         if center > high[n_pix - 1] * 1.05 or center < low[0] * 0.95:
             continue
         near = min(np.searchsorted(high, center), n_pix - 1)
         width = center * math.sqrt(lsf[near] ** 2 + (table.sigma_v[k] / C_KMS) ** 2)
         norm = 1.0 / (width * math.sqrt(2.0))
-        p = np.searchsorted(high, center - N_SIGMA * width)
+        p = np.searchsorted(high, center - REACH * width)
         edge, cdf = -1.0, 0.0
-        while p < n_pix and low[p] < center + N_SIGMA * width:
+        while p < n_pix and low[p] < center + REACH * width:
             left = cdf if low[p] == edge else math.erf((low[p] - center) * norm)
             edge = high[p]
             cdf = math.erf((edge - center) * norm)
-            value = 0.5 * (cdf - left) / (edge - low[p]) * center * center * root_ivar[p]
+            value = 0.5 * (cdf - left) / (edge - low[p]) * center * center
+            row = row_of[p] if row_of.size else p
             for entry in range(table.offset[k], table.offset[k + 1]):
-                design[p, first_column + table.column[entry]] += value * table.ratio[entry]
+                values[row, first_column + table.column[entry]] += value * table.ratio[entry]
             p += 1
+
+
+@numba.njit(cache=True)
+def find_rows(
+    row_of: np.ndarray, stretch: float, table: LineTable, low: np.ndarray, high: np.ndarray, lsf: np.ndarray
+) -> int:
+    """Number the pixels that the lines of a table reach, in `row_of` (-1 elsewhere), as `fill_lines`; how many."""
+    n_pix = low.size
+    row_of[:] = -1
+    for k in range(table.wave.size):
+        center = table.wave[k] * stretch
+        if center > high[n_pix - 1] * 1.05 or center < low[0] * 0.95:
+            continue
+        near = min(np.searchsorted(high, center), n_pix - 1)
+        width = center * math.sqrt(lsf[near] ** 2 + (table.sigma_v[k] / C_KMS) ** 2)
+        p = np.searchsorted(high, center - REACH * width)
+        while p < n_pix and low[p] < center + REACH * width:
+            row_of[p] = 0
+            p += 1
+    count = 0
+    for p in range(n_pix):
+        if row_of[p] == 0:
+            row_of[p] = count
+            count += 1
+    return count

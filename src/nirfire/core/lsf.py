@@ -9,7 +9,7 @@ from scipy.special import ndtr
 
 C_KMS = 299792.458
 FWHM_TO_SIGMA = 1.0 / (2.0 * np.sqrt(2.0 * np.log(2.0)))
-N_SIGMA = 5.0
+N_SIGMA = 4.0
 LSF_FLOOR_PX = 0.25  # an LSF narrower than this share of a pixel is not distinguishable from none
 
 _PIVOT_UM = 2.0

@@ -12,6 +12,38 @@ TOLERANCE = 1e-11
 DEPENDENT = 1e-13
 
 
+class Scratch(NamedTuple):
+    """Work space of `active_set`; the passive set is kept in order of entry with its Cholesky factor."""
+
+    scale: np.ndarray  # (n,) what makes columns unit ones
+    order: np.ndarray  # (n,) int64
+    passive: np.ndarray  # (n,) bool
+    banned: np.ndarray  # (n,) bool
+    keep: np.ndarray  # (n,) bool
+    chol: np.ndarray  # (n, n)
+    trial: np.ndarray
+    work: np.ndarray
+    slope: np.ndarray
+    members: np.ndarray  # (n,) int64
+
+
+@numba.njit(cache=True)
+def scratch(n: int) -> Scratch:
+    """Work space for problems of up to n columns."""
+    return Scratch(
+        np.empty(n),
+        np.empty(n, dtype=np.int64),
+        np.zeros(n, dtype=np.bool_),
+        np.zeros(n, dtype=np.bool_),
+        np.zeros(n, dtype=np.bool_),
+        np.empty((n, n)),
+        np.empty(n),
+        np.empty(n),
+        np.empty(n),
+        np.empty(n, dtype=np.int64),
+    )
+
+
 def solve(gram: np.ndarray, rhs: np.ndarray) -> np.ndarray:
     """Minimise x'Gx - 2 b'x subject to x >= 0.
 
@@ -33,58 +65,67 @@ def solve(gram: np.ndarray, rhs: np.ndarray) -> np.ndarray:
     solution unconverged.
     """
     x = np.zeros(rhs.size)
-    solve_into(np.ascontiguousarray(gram, dtype=float), np.ascontiguousarray(rhs, dtype=float), x)
+    gram, rhs = np.ascontiguousarray(gram, dtype=float), np.ascontiguousarray(rhs, dtype=float)
+    active_set(gram, rhs, x, scratch(rhs.size))
     return x
 
 
 @numba.njit(cache=True)
-def solve_into(gram: np.ndarray, rhs: np.ndarray, x: np.ndarray) -> int:
-    """Compiled form of `solve`; writes x and returns the number of outer iterations."""
-    n = rhs.size
-    scale = np.zeros(n)
+def active_set(gram: np.ndarray, rhs: np.ndarray, x: np.ndarray, space: Scratch) -> int:
+    """Compiled form of `solve`; writes x and returns the number of outer iterations, -1 where they do not end.
+
+    Only the lower triangle of `gram` is read. Columns with x > 0 on entry are tried first: a guess of the solution
+    saves time and changes nothing else.
+    """
+    n, scale = rhs.size, space.scale
+    peak, size = 0.0, 0
     for i in range(n):
-        if gram[i, i] > 0.0:
-            scale[i] = 1.0 / np.sqrt(gram[i, i])
-    g = np.empty((n, n))
-    b = np.empty(n)
-    peak = 0.0
+        scale[i] = 1.0 / np.sqrt(gram[i, i]) if gram[i, i] > 0.0 else 0.0
+        peak = max(peak, abs(rhs[i] * scale[i]))
+        space.passive[i] = False
     for i in range(n):
-        b[i] = rhs[i] * scale[i]
-        peak = max(peak, abs(b[i]))
-        for j in range(n):
-            g[i, j] = gram[i, j] * scale[i] * scale[j]
-        g[i, i] += RIDGE
-    iterations = _active_set(g, b, scale, TOLERANCE * peak, x)
+        if x[i] > 0.0 and scale[i] > 0.0 and _append(gram, space, size, i):
+            size += 1
+        x[i] = 0.0
+    size = _only_positive(gram, rhs, x, space, size)
+    iterations = _iterate(gram, rhs, size, TOLERANCE * peak, x, space)
     for i in range(n):
         x[i] *= scale[i]
     return iterations
 
 
-class _State(NamedTuple):
-    """The passive set: its members in order of entry, their Cholesky factor, the solution and work space."""
-
-    order: np.ndarray
-    passive: np.ndarray
-    chol: np.ndarray
-    x: np.ndarray
-    trial: np.ndarray
-    work: np.ndarray
-    keep: np.ndarray
+@numba.njit(cache=True)
+def _only_positive(gram: np.ndarray, rhs: np.ndarray, x: np.ndarray, space: Scratch, size: int) -> int:
+    """Take members out of a guessed passive set until its solution is positive; returns the size."""
+    while size > 0:
+        _back_solve(rhs, space, size)
+        worst = False
+        for r in range(size):
+            space.keep[r] = space.trial[r] > 0.0
+            worst = worst or not space.keep[r]
+        if not worst:
+            break
+        size = _drop(gram, space, x, size)
+    for r in range(size):
+        x[space.order[r]] = space.trial[r]
+        space.passive[space.order[r]] = True
+    return size
 
 
 @numba.njit(cache=True)
-def _append(g: np.ndarray, state: _State, size: int, column: int) -> bool:
+def _append(gram: np.ndarray, space: Scratch, size: int, column: int) -> bool:
     """Append one column to the Cholesky factor of the passive set; False if it depends on the others."""
-    chol, order = state.chol, state.order
-    total = 0.0
+    chol, order = space.chol, space.order
+    own, total = space.scale[column], 0.0
     for r in range(size):
-        value = g[order[r], column]
+        i = order[r]
+        value = (gram[column, i] if column > i else gram[i, column]) * own * space.scale[i]
         for k in range(r):
             value -= chol[r, k] * chol[size, k]
         value /= chol[r, r]
         chol[size, r] = value
         total += value * value
-    pivot = g[column, column] - total
+    pivot = 1.0 + RIDGE - total
     if pivot <= DEPENDENT:
         return False
     chol[size, size] = np.sqrt(pivot)
@@ -93,11 +134,11 @@ def _append(g: np.ndarray, state: _State, size: int, column: int) -> bool:
 
 
 @numba.njit(cache=True)
-def _back_solve(b: np.ndarray, state: _State, size: int) -> None:
-    """Unconstrained solution of the passive set into state.trial."""
-    chol, work, trial = state.chol, state.work, state.trial
+def _back_solve(rhs: np.ndarray, space: Scratch, size: int) -> None:
+    """Unconstrained solution of the passive set into space.trial."""
+    chol, work, trial = space.chol, space.work, space.trial
     for r in range(size):
-        value = b[state.order[r]]
+        value = rhs[space.order[r]] * space.scale[space.order[r]]
         for k in range(r):
             value -= chol[r, k] * work[k]
         work[r] = value / chol[r, r]
@@ -109,61 +150,68 @@ def _back_solve(b: np.ndarray, state: _State, size: int) -> None:
 
 
 @numba.njit(cache=True)
-def _drop(g: np.ndarray, state: _State, size: int) -> int:
+def _drop(gram: np.ndarray, space: Scratch, x: np.ndarray, size: int) -> int:
     """Remove the members of the passive set with keep False and factorise what is left; returns the new size."""
-    members = np.empty(size, dtype=np.int64)
     for r in range(size):
-        members[r] = state.order[r]
+        space.members[r] = space.order[r]
     new = 0
     for r in range(size):
-        i = members[r]
-        if state.keep[r] and _append(g, state, new, i):
+        i = space.members[r]
+        if space.keep[r] and _append(gram, space, new, i):
             new += 1
         else:
-            state.x[i] = 0.0
-            state.passive[i] = False
+            x[i] = 0.0
+            space.passive[i] = False
     return new
 
 
-@numba.njit(cache=True)
-def _active_set(g: np.ndarray, b: np.ndarray, scale: np.ndarray, tol: float, x: np.ndarray) -> int:
-    n = b.size
-    passive = np.zeros(n, dtype=np.bool_)
-    keep = np.ones(n, dtype=np.bool_)
-    state = _State(np.empty(n, dtype=np.int64), passive, np.zeros((n, n)), x, np.empty(n), np.empty(n), keep)
-    banned = np.zeros(n, dtype=np.bool_)
-    size = 0
+@numba.njit(cache=True, fastmath=True)
+def _slopes(gram: np.ndarray, rhs: np.ndarray, size: int, x: np.ndarray, space: Scratch) -> None:
+    """Gradient of the fit by unit columns, b - Gx."""
+    slope, n = space.slope, rhs.size
     for j in range(n):
-        x[j] = 0.0
+        slope[j] = rhs[j]
+    for r in range(size):
+        i = space.order[r]
+        value, row = x[i] * space.scale[i], gram[i]
+        for j in range(i + 1):
+            slope[j] -= value * row[j]
+        for j in range(i + 1, n):
+            slope[j] -= value * gram[j, i]
+    for j in range(n):
+        slope[j] *= space.scale[j]
+
+
+@numba.njit(cache=True)
+def _iterate(gram: np.ndarray, rhs: np.ndarray, size: int, tol: float, x: np.ndarray, space: Scratch) -> int:
+    passive, banned, n = space.passive, space.banned, rhs.size
+    for j in range(n):
+        banned[j] = False
     for iteration in range(10 * n + 10):
+        _slopes(gram, rhs, size, x, space)
         best, gain = -1, tol
         for j in range(n):
-            if passive[j] or banned[j] or scale[j] == 0.0:
-                continue
-            slope = b[j]
-            for r in range(size):
-                slope -= g[j, state.order[r]] * x[state.order[r]]
-            if slope > gain:
-                best, gain = j, slope
+            if space.slope[j] > gain and not passive[j] and not banned[j] and space.scale[j] > 0.0:
+                best, gain = j, space.slope[j]
         if best < 0:
             return iteration
         banned[best] = True
-        if not _append(g, state, size, best):
+        if not _append(gram, space, size, best):
             continue
-        _back_solve(b, state, size + 1)
-        if state.trial[size] <= 0.0:
+        _back_solve(rhs, space, size + 1)
+        if space.trial[size] <= 0.0:
             continue
         passive[best] = True
-        size = _to_feasible(g, b, state, size + 1)
+        size = _to_feasible(gram, rhs, x, space, size + 1)
         for j in range(n):
             banned[j] = False
     return -1
 
 
 @numba.njit(cache=True)
-def _to_feasible(g: np.ndarray, b: np.ndarray, state: _State, size: int) -> int:
+def _to_feasible(gram: np.ndarray, rhs: np.ndarray, x: np.ndarray, space: Scratch, size: int) -> int:
     """Move towards the unconstrained solution, dropping the members that reach zero; returns the new size."""
-    order, x, trial, keep = state.order, state.x, state.trial, state.keep
+    order, trial, keep = space.order, space.trial, space.keep
     while True:
         alpha, blocked = 1.0, -1
         for r in range(size):
@@ -180,49 +228,5 @@ def _to_feasible(g: np.ndarray, b: np.ndarray, state: _State, size: int) -> int:
             i = order[r]
             x[i] += alpha * (trial[r] - x[i])
             keep[r] = r != blocked and (x[i] > 0.0 or trial[r] > 0.0)
-        size = _drop(g, state, size)
-        _back_solve(b, state, size)
-
-
-@numba.njit(cache=True, fastmath=True)
-def gram_into(design: np.ndarray, n_dense: int, gram: np.ndarray) -> None:
-    """Gram matrix of a tall design whose columns from n_dense on are mostly zero.
-
-    Parameters
-    ----------
-    design : ndarray, shape (n_rows, n_columns), C order
-        n_rows a multiple of 4 (pad with zeros).
-    n_dense : int
-        Columns 0..n_dense-1 are never skipped.
-    gram : ndarray, shape (n_columns, n_columns)
-        Overwritten.
-
-    Notes
-    -----
-    Rank-4 updates of the lower triangle; a block of four pixels without a line costs only the dense part. One
-    thread and no BLAS: threaded BLAS is several times slower on matrices this narrow.
-    """
-    n_rows, n = design.shape
-    for i in range(n):
-        for j in range(n):
-            gram[i, j] = 0.0
-    for p in range(0, n_rows, 4):
-        r0, r1, r2, r3 = design[p], design[p + 1], design[p + 2], design[p + 3]
-        for i in range(0, n - 1, 2):
-            a0, a1, a2, a3 = r0[i], r1[i], r2[i], r3[i]
-            b0, b1, b2, b3 = r0[i + 1], r1[i + 1], r2[i + 1], r3[i + 1]
-            if i >= n_dense and a0 == a1 == a2 == a3 == b0 == b1 == b2 == b3 == 0.0:
-                continue
-            upper, lower = gram[i], gram[i + 1]
-            for j in range(i + 2):
-                c0, c1, c2, c3 = r0[j], r1[j], r2[j], r3[j]
-                upper[j] += a0 * c0 + a1 * c1 + a2 * c2 + a3 * c3
-                lower[j] += b0 * c0 + b1 * c1 + b2 * c2 + b3 * c3
-        if n % 2:
-            last = gram[n - 1]
-            a0, a1, a2, a3 = r0[n - 1], r1[n - 1], r2[n - 1], r3[n - 1]
-            for j in range(n):
-                last[j] += a0 * r0[j] + a1 * r1[j] + a2 * r2[j] + a3 * r3[j]
-    for i in range(n):
-        for j in range(i):
-            gram[j, i] = gram[i, j]
+        size = _drop(gram, space, x, size)
+        _back_solve(rhs, space, size)

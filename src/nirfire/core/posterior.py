@@ -86,3 +86,37 @@ def refine_minimum(z: np.ndarray, chi2: np.ndarray, *, rise: float = 2.0) -> tup
     shift = float(np.clip(-b / (2.0 * a), x[0], x[-1]))
     bottom = chi2[i] + min(0.0, c - b * b / (4.0 * a)) if high - low == 2 else chi2[i]
     return float(z[i] + unit * shift), float(unit / np.sqrt(a)), float(bottom)
+
+
+def merge(curve: tuple[np.ndarray, np.ndarray], piece: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Put a finer piece of a curve (z, chi2) in place of what it covers."""
+    z, chi2 = curve
+    low, high = np.searchsorted(z, piece[0][0]), np.searchsorted(z, piece[0][-1], side="right")
+    return (
+        np.concatenate([z[:low], piece[0], z[high:]]),
+        np.concatenate([chi2[:low], piece[1], chi2[high:]]),
+    )
+
+
+def next_distinct(
+    z_best: float, peaks: np.ndarray, z: np.ndarray, chi2: np.ndarray, *, apart: float = 0.01
+) -> tuple[float, float]:
+    """The lowest chi2 further than apart (1 + z) from the best redshift: z and chi2, NaN where there is none.
+
+    Parameters
+    ----------
+    z_best : float
+    peaks : ndarray, shape (n_peaks, 3)
+        Refined minima: z, its error, chi2.
+    z, chi2 : ndarray, shape (n_z,)
+        The curve, looked at where no peak is distinct.
+    apart : float
+    """
+    for place, _, value in peaks:
+        if abs(place - z_best) > apart * (1.0 + z_best):
+            return float(place), float(value)
+    far = np.abs(z - z_best) > apart * (1.0 + z_best)
+    if not far.any():
+        return float("nan"), float("nan")
+    i = int(np.argmin(np.where(far, chi2, np.inf)))
+    return float(z[i]), float(chi2[i])

@@ -6,7 +6,12 @@ import numpy as np
 from scipy.ndimage import median_filter
 from scipy.special import ndtr
 
+from .lsf import FWHM_TO_SIGMA, pixel_edges, resolving_power
+
 _NOISE_WINDOW = 15
+_LOCAL_WINDOW = 61
+_UNTRUSTED = 0.5  # of the flux: error where the flux calibration is an extrapolation
+_TRUSTED_UM = {"PRISM": (0.60, 5.30), "G140M": (0.70, 1.89), "G235M": (1.66, 3.17), "G395M": (2.87, 5.27)}
 
 
 def usable_pixels(wave: np.ndarray, flux: np.ndarray, ivar: np.ndarray, *, edge: int) -> np.ndarray:
@@ -35,6 +40,69 @@ def floored_errors(flux: np.ndarray, err: np.ndarray, *, floor: float) -> np.nda
     """
     raised = np.maximum(err, floor * np.abs(flux))
     return np.maximum(raised, median_filter(err, size=min(_NOISE_WINDOW, err.size), mode="nearest"))
+
+
+def fit_errors(wave: np.ndarray, flux: np.ndarray, err: np.ndarray, grating: str, *, floor: float) -> np.ndarray:
+    """Errors for the fit, from the quoted ones: scatter, calibration at the ends, then the floors.
+
+    Parameters
+    ----------
+    wave, flux, err : ndarray, shape (n_pix,) [um, uJy, uJy]
+        Valid pixels only.
+    grating : str
+    floor : float
+        Fraction of the flux.
+
+    Returns
+    -------
+    ndarray, shape (n_pix,) [uJy]
+    """
+    honest = untrusted_errors(wave, flux, scatter_errors(flux, err), grating)
+    return floored_errors(flux, honest, floor=floor)
+
+
+def pixel_sigma(wave: np.ndarray, grating: str, lsf_factor: float | None = None) -> np.ndarray:
+    """Width of the line-spread function in pixels, shape (n_pix,)."""
+    low, high = pixel_edges(wave)
+    return FWHM_TO_SIGMA / resolving_power(grating, wave, lsf_factor) * wave / (high - low)
+
+
+def untrusted_errors(wave: np.ndarray, flux: np.ndarray, err: np.ndarray, grating: str) -> np.ndarray:
+    """Errors outside the nominal range of a disperser, where calibration is extrapolated and flux may blow up.
+
+    Parameters
+    ----------
+    wave, flux, err : ndarray, shape (n_pix,) [um, uJy, uJy]
+        Valid pixels only.
+    grating : str
+
+    Returns
+    -------
+    ndarray, shape (n_pix,) [uJy]
+        In quadrature with half of the local level, fully so 2 % of the wavelength beyond the range. The level is a
+        running median: a line on a faint continuum keeps its significance.
+    """
+    blue, red = _TRUSTED_UM[grating.replace("H", "M")]
+    beyond = np.clip(np.maximum(blue - wave, wave - red) / (0.02 * wave), 0.0, 1.0)
+    if not beyond.any():
+        return err
+    level = smooth_level(flux, window=_LOCAL_WINDOW)
+    return np.hypot(err, _UNTRUSTED * beyond * level)
+
+
+def scatter_errors(flux: np.ndarray, err: np.ndarray) -> np.ndarray:
+    """Errors raised to the scatter of the flux from pixel to pixel where that is larger; never lowered.
+
+    The scatter is a running median of absolute second differences, over that of white noise; lines are too few
+    to matter, and neighbours that correlate lower it, not raise it.
+    """
+    if flux.size < _LOCAL_WINDOW:
+        return err
+    ratio = np.zeros(flux.size)
+    second = np.abs(flux[1:-1] - 0.5 * (flux[2:] + flux[:-2]))
+    ratio[1:-1] = second / np.sqrt(err[1:-1] ** 2 + 0.25 * (err[2:] ** 2 + err[:-2] ** 2))
+    ratio[0], ratio[-1] = ratio[1], ratio[-2]
+    return err * np.maximum(1.0, median_filter(ratio, size=_LOCAL_WINDOW, mode="nearest") / 0.6745)
 
 
 def find_spikes(

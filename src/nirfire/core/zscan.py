@@ -1,76 +1,24 @@
-"""The redshift of one spectrum: non-negative template fits on a coarse, then a fine, grid of redshifts."""
+"""Redshifts: non-negative template fits on a coarse, then a fine, grid of redshifts, of one or many spectra."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
-from . import posterior, specprep
-from .lsf import C_KMS, FWHM_TO_SIGMA, pixel_edges, resolving_power, response_matrix
-from .templates import GridTemplates, TemplateSet, on_grid
-from .zkernel import Basis, Problem, design_at, scan_grid, solve_at
+from . import specprep
+from .templates import TemplateSet, on_grid
+from .zcolumns import basis_of, sampling_of
+from .zfinish import Field, Prepared, Single, finish
+from .zgram import gather
+from .zresult import MIN_PIXELS, SCANS, RedshiftResult, ScanOptions
+from .zrivals import rivals_of
+from .zsearch import coarse_scan
+from .zshelf import Shelf
 
-MIN_PIXELS = 20
-
-
-class GratingScan(NamedTuple):
-    """Steps of the scan for a disperser."""
-
-    coarse: float  # km/s
-    fine: float  # km/s
-    z_max: float
-
-
-SCANS = {
-    "PRISM": GratingScan(500.0, 30.0, 20.0),
-    "G140M": GratingScan(100.0, 10.0, 15.0),
-    "G235M": GratingScan(100.0, 10.0, 15.0),
-    "G395M": GratingScan(100.0, 10.0, 15.0),
-    "G140H": GratingScan(30.0, 5.0, 15.0),
-    "G235H": GratingScan(30.0, 5.0, 15.0),
-    "G395H": GratingScan(30.0, 5.0, 15.0),
-}
-
-
-@dataclass(frozen=True)
-class ScanOptions:
-    """Settings of `fit_redshift`; every default of the redshift fit stands here."""
-
-    z_min: float = 0.0
-    z_max: float | None = None  # default: that of the grating
-    lsf_factor: float | None = None  # default: that of the grating
-    error_floor: float = 0.03  # of the flux
-    edge_pixels: int = 5
-    spike_sigma: float = 6.0  # 0: no spike rejection
-    n_minima: int = 5
-    window_kms: float = 3000.0
-    polynomial: int = 4  # Legendre orders 1..n; 0: none
-    polynomial_prior: float = 0.10  # of the flux
-    confidence_window: float = 0.03
-    temperature: float = 2.0
-
-
-@dataclass(frozen=True, eq=False)
-class RedshiftResult:
-    """Outcome of one scan (arrays are not to be changed)."""
-
-    z_best: float
-    z_err: float
-    chi2_min: float
-    n_pix: int
-    confidence: float  # published metric, 0..1
-    confidence_tempered: float  # exp(-dchi2 / (2 T s^2)), 0..1
-    z: np.ndarray = field(repr=False)  # (n_z,) merged coarse and fine grid
-    chi2: np.ndarray = field(repr=False)
-    peaks: np.ndarray = field(repr=False)  # (n_peaks, 3): z, z_err, chi2; best first
-    names: tuple[str, ...] = field(repr=False)
-    coefficients: np.ndarray = field(repr=False)  # (n_templates,)
-    model: np.ndarray = field(repr=False)  # (n_wave,) uJy, NaN where the wavelength is not finite
-    continuum: np.ndarray = field(repr=False)  # (n_wave,) uJy
-    used: np.ndarray = field(repr=False)  # (n_wave,) bool: pixels that entered the fit
-    z_coarse: float = float("nan")
+__all__ = ["MIN_PIXELS", "SCANS", "RedshiftResult", "ScanOptions", "fit_redshift", "fit_redshifts"]
 
 
 def fit_redshift(
@@ -81,8 +29,9 @@ def fit_redshift(
     grating: str,
     templates: TemplateSet,
     options: ScanOptions | None = None,
+    correlation: np.ndarray | None = None,
 ) -> RedshiftResult:
-    """Redshift of one 1D spectrum on its own wavelength grid.
+    """Redshift of one 1D spectrum on its own wavelength grid; `fit_redshifts` of one.
 
     Parameters
     ----------
@@ -97,6 +46,8 @@ def fit_redshift(
     templates : TemplateSet
         See products.template_store.load_templates.
     options : ScanOptions, optional
+    correlation : ndarray, shape (n_band, n_wave), optional
+        Of the noise of neighbouring pixels, for the errors of lines (products.spectrum.Spectrum.correlation).
 
     Returns
     -------
@@ -106,153 +57,140 @@ def fit_redshift(
     ------
     ValueError
         Shapes differ, wavelengths do not increase, unknown grating, or fewer than 20 usable pixels.
+    """
+    flux, ivar = np.asarray(flux, dtype=float), np.asarray(ivar, dtype=float)
+    if not np.shape(wave) == flux.shape == ivar.shape or flux.ndim != 1:
+        raise ValueError("wave, flux and ivar must be one-dimensional and of one length")
+    found = fit_redshifts(
+        wave,
+        flux[None],
+        ivar[None],
+        grating=grating,
+        templates=templates,
+        options=options,
+        correlations=[correlation],
+    )[0]
+    if isinstance(found, ValueError):
+        raise found
+    return found
+
+
+def fit_redshifts(
+    wave: np.ndarray,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    *,
+    grating: str,
+    templates: TemplateSet,
+    options: ScanOptions | None = None,
+    correlations: Sequence[np.ndarray | None] | None = None,
+    tick: Callable[[float], None] | None = None,
+) -> list[RedshiftResult | ValueError]:
+    """Redshifts of spectra on one wavelength grid.
+
+    Parameters
+    ----------
+    wave : ndarray, shape (n_wave,) [um, vacuum]
+        Pixel centres, increasing; NaN where there is no pixel.
+    flux, ivar : ndarray, shape (n_spec, n_wave) [uJy, uJy^-2]
+        ivar is 0 (or not finite) where there is no information.
+    grating, templates, options
+        As for `fit_redshift`.
+    correlations : sequence of n_spec arrays or None, optional
+    tick : callable, optional
+        Told the share of the coarse scan that is done.
+
+    Returns
+    -------
+    list of n_spec RedshiftResult, or ValueError for a spectrum with fewer than 20 usable pixels
+
+    Raises
+    ------
+    ValueError
+        Shapes differ, wavelengths do not increase, or unknown grating.
 
     Notes
     -----
     chi2(z) = min over x >= 0 and c of |W^1/2 (f - A(z) x - L c)|^2 + |c / prior|^2; A from an LSF-times-pixel response
-    matrix, L low-order Legendre polynomials times the smoothed spectrum, eliminated in closed form (Woodbury).
+    matrix, L low-order Legendre polynomials times the smoothed spectrum, eliminated in closed form. The coarse scan
+    shares A among all spectra; each one's best minima are then refined.
     """
-    settings = options or ScanOptions()
-    name = grating.upper()
+    settings, name = options or ScanOptions(), grating.upper()
     if name not in SCANS:
         raise ValueError(f"unknown grating {grating!r}: one of {', '.join(SCANS)}")
     wave, flux, ivar = (np.asarray(one, dtype=float) for one in (wave, flux, ivar))
-    if not wave.shape == flux.shape == ivar.shape or wave.ndim != 1:
-        raise ValueError("wave, flux and ivar must be one-dimensional and of one length")
-    scan = SCANS[name]
-    z_max = scan.z_max if settings.z_max is None else settings.z_max
-    prepared, used = _prepare(wave, flux, ivar, name, settings)
-    shortest = float(np.floor(prepared.wave[0] * 50.0) / 50.0)
-    grid = on_grid(templates, name, scan.coarse, z_max, shortest)
-    problem = _problem(prepared, grid, settings)
-    basis = Basis(grid.rest, grid.uv, grid.table, grid.z_max, grid.step)
-    low, high = int(np.ceil(np.log1p(settings.z_min) / grid.step)), int(np.log1p(z_max) / grid.step)
-    coarse_z = np.expm1(grid.step * np.arange(low, high + 1))
-    coarse = scan_grid(problem, basis, np.arange(low, high + 1, dtype=float))
-    z, chi2, peaks = _refine(problem, basis, coarse_z, coarse, scan, settings)
-    z_best, z_err, _ = peaks[0]
-    chi2_min, coefficients, poly = solve_at(problem, basis, np.log1p(z_best) / grid.step)
-    model, continuum = _model(prepared, grid, basis, np.log1p(z_best) / grid.step, (coefficients, poly))
-    dof = problem.data.size - int(np.count_nonzero(coefficients)) - poly.size
-    warm = posterior.tempered_scale(chi2_min, dof, temperature=settings.temperature)
-    window = settings.confidence_window
-    return RedshiftResult(
-        z_best=float(z_best),
-        z_err=float(z_err),
-        chi2_min=float(chi2_min),
-        n_pix=problem.data.size,
-        confidence=posterior.probability_within(z, chi2, z_best, window=window),
-        confidence_tempered=posterior.probability_within(z, chi2, z_best, window=window, scale=warm),
-        z=z,
-        chi2=chi2,
-        peaks=peaks,
-        names=grid.names,
-        coefficients=coefficients,
-        model=_spread(model, prepared.finite),
-        continuum=_spread(continuum, prepared.finite),
-        used=used,
-        z_coarse=float(coarse_z[np.argmin(coarse)]),
-    )
+    if wave.ndim != 1 or flux.ndim != 2 or flux.shape != ivar.shape or flux.shape[1] != wave.size:
+        raise ValueError("wave must be one-dimensional, flux and ivar of shape (n_spec, n_wave)")
+    finite = np.isfinite(wave)
+    if finite.sum() < MIN_PIXELS or np.any(np.diff(wave[finite]) <= 0):
+        raise ValueError(f"a spectrum needs at least {MIN_PIXELS} pixels of increasing wavelength")
+    prepared = [_prepare(wave[finite], f[finite], i[finite], name, settings) for f, i in zip(flux, ivar, strict=True)]
+    good = [one for one in prepared if isinstance(one, Prepared)]
+    if not good:
+        return [one for one in prepared if isinstance(one, ValueError)]
+    with _threads().limit(limits=1, user_api="blas"):
+        shared = _field(wave[finite], name, templates, settings)
+        weight, data, poly = (np.array(one) for one in zip(*((g.ivar, g.flux, g.poly) for g in good), strict=True))
+        exact = gather(weight, data, poly, settings.polynomial_prior)
+        binned = exact.binned(shared.scan.width, shared.scan.block)
+        curves = coarse_scan(binned, shared.shelf, shared.shifts, hold=shared.scan.hold, tick=tick)
+        rivals = rivals_of(exact, shared.grid, shared.exact)
+        out: list[RedshiftResult | ValueError] = []
+        count = 0
+        for i, one in enumerate(prepared):
+            if isinstance(one, ValueError):
+                out.append(one)
+                continue
+            band = correlations[i] if correlations is not None else None
+            single = Single(one, exact.only(count), binned.only(count), rivals[count], finite, ivar[i], band)
+            out.append(finish(shared, single, curves[count], settings))
+            count += 1
+    return out
 
 
-class Prepared(NamedTuple):
-    """A spectrum on its finite wavelengths, with the errors the fit will use."""
+@functools.lru_cache(maxsize=1)
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
 
-    wave: np.ndarray
-    flux: np.ndarray
-    root_ivar: np.ndarray  # 0: not used
-    low: np.ndarray
-    high: np.ndarray
-    lsf: np.ndarray
-    level: np.ndarray
-    finite: np.ndarray  # which of the input's pixels these are
+
+def _field(wave: np.ndarray, name: str, templates: TemplateSet, settings: ScanOptions) -> Field:
+    """What all spectra on a grid share; the last few are kept, with the columns of their templates."""
+    z_max = SCANS[name].z_max if settings.z_max is None else settings.z_max
+    return _made_field(wave.tobytes(), name, templates, (settings.z_min, z_max), settings.lsf_factor)
+
+
+@functools.lru_cache(maxsize=3)
+def _made_field(
+    raw: bytes, name: str, templates: TemplateSet, limits: tuple[float, float], lsf_factor: float | None
+) -> Field:
+    wave, scan = np.frombuffer(raw), SCANS[name]
+    grid = on_grid(templates, name, scan.coarse, limits[1], float(np.floor(wave[0] * 50.0) / 50.0))
+    low, high = int(np.ceil(np.log1p(limits[0]) / grid.step)), int(np.log1p(limits[1]) / grid.step)
+    exact = sampling_of(wave, name, grid, lsf_factor=lsf_factor)
+    scanned = exact
+    if scan.width * scan.block > 1:
+        scanned = sampling_of(wave, name, grid, lsf_factor=lsf_factor, width=scan.width, block=scan.block)
+    basis = basis_of(grid)
+    return Field(name, scan, grid, basis, exact, Shelf(basis, scanned, scan.spacing), np.arange(low, high + 1))
 
 
 def _prepare(
     wave: np.ndarray, flux: np.ndarray, ivar: np.ndarray, grating: str, settings: ScanOptions
-) -> tuple[Prepared, np.ndarray]:
-    finite = np.isfinite(wave)
-    wave, flux, ivar = wave[finite], flux[finite], ivar[finite]
-    if wave.size < MIN_PIXELS or np.any(np.diff(wave) <= 0):
-        raise ValueError(f"a spectrum needs at least {MIN_PIXELS} pixels of increasing wavelength")
+) -> Prepared | ValueError:
     use = specprep.usable_pixels(wave, flux, ivar, edge=settings.edge_pixels)
     if use.sum() < MIN_PIXELS:
-        raise ValueError(f"{int(use.sum())} usable pixels: at least {MIN_PIXELS} are needed")
-    low, high = pixel_edges(wave)
-    lsf = FWHM_TO_SIGMA / resolving_power(grating, wave, settings.lsf_factor)
-    err = specprep.floored_errors(flux[use], ivar[use] ** -0.5, floor=settings.error_floor)
+        return ValueError(f"{int(use.sum())} usable pixels: at least {MIN_PIXELS} are needed")
     index = np.flatnonzero(use)
+    err = specprep.fit_errors(wave[use], flux[use], ivar[use] ** -0.5, grating, floor=settings.error_floor)
     if settings.spike_sigma > 0:
-        width = (lsf * wave / (high - low))[use]
-        index, err = _without(index, err, specprep.find_spikes(flux[use], err, width, n_sigma=settings.spike_sigma))
-    root = np.zeros(wave.size)
-    root[index] = 1.0 / err
+        spread = specprep.pixel_sigma(wave, grating, settings.lsf_factor)[use]
+        bad = specprep.find_spikes(flux[use], err, spread, n_sigma=settings.spike_sigma)
+        if index.size - bad.sum() >= MIN_PIXELS:
+            index, err = index[~bad], err[~bad]
+    weight = np.zeros(wave.size)
+    weight[index] = err**-2.0
     smooth = specprep.smooth_level(flux[index], window=max(index.size // 10, 21))
     level = np.interp(wave, wave[index], smooth)
-    used = np.zeros(finite.size, dtype=bool)
-    used[np.flatnonzero(finite)[index]] = True
-    safe = np.where(root > 0, flux, 0.0)
-    return Prepared(wave, safe, root, low, high, lsf, level, finite), used
-
-
-def _without(index: np.ndarray, err: np.ndarray, bad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return (index, err) if index.size - bad.sum() < MIN_PIXELS else (index[~bad], err[~bad])
-
-
-def _problem(spec: Prepared, grid: GridTemplates, settings: ScanOptions, *, whiten: bool = True) -> Problem:
-    use = spec.root_ivar > 0 if whiten else np.ones(spec.wave.size, dtype=bool)
-    root = spec.root_ivar[use] if whiten else np.ones(spec.wave.size)
-    low, high, lsf = spec.low[use], spec.high[use], spec.lsf[use]
-    response = response_matrix(low, high, lsf * spec.wave[use], step=grid.step, wave_zero=grid.wave_min)
-    chosen = spec.wave[spec.root_ivar > 0]
-    position = np.log(spec.wave[use] / chosen[0]) / np.log(chosen[-1] / chosen[0])
-    poly = specprep.legendre_columns(np.clip(position, 0, 1), spec.level[use], settings.polynomial) * root[:, None]
-    poly = np.ascontiguousarray(poly)
-    prior = np.eye(settings.polynomial) / max(settings.polynomial_prior, 1e-9) ** 2
-    inverse = np.linalg.inv(prior + poly.T @ poly)
-    data = spec.flux[use] * root
-    return Problem(data, root, low, high, lsf, response, poly, inverse)
-
-
-def _refine(
-    problem: Problem,
-    basis: Basis,
-    coarse_z: np.ndarray,
-    coarse: np.ndarray,
-    scan: GratingScan,
-    settings: ScanOptions,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fine grids about the best minima, merged into the coarse one; peaks (z, z_err, chi2), best first."""
-    best = posterior.separate_minima(coarse_z, coarse, separation=settings.window_kms, count=settings.n_minima)
-    z, chi2, peaks = coarse_z, coarse, []
-    half = int(settings.window_kms / scan.fine)
-    offsets = np.arange(-half, half + 1) * scan.fine / C_KMS
-    for i in best:
-        log_z = np.log1p(coarse_z[i]) + offsets
-        log_z = log_z[(log_z >= np.log1p(coarse_z[0])) & (log_z <= np.log1p(coarse_z[-1]))]
-        fine = scan_grid(problem, basis, log_z / basis.step)
-        fine_z = np.expm1(log_z)
-        peaks.append(posterior.refine_minimum(fine_z, fine))
-        keep = (z < fine_z[0]) | (z > fine_z[-1])
-        z, chi2 = np.concatenate([z[keep], fine_z]), np.concatenate([chi2[keep], fine])
-        order = np.argsort(z)
-        z, chi2 = z[order], chi2[order]
-    return z, chi2, np.array(sorted(peaks, key=lambda peak: peak[2]))
-
-
-def _model(
-    spec: Prepared, grid: GridTemplates, basis: Basis, shift: float, solution: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Model and continuum [uJy] on all finite wavelengths."""
-    coefficients, poly = solution
-    whole = _problem(spec, grid, ScanOptions(polynomial=poly.size), whiten=False)
-    design = design_at(whole, basis, shift)
-    smooth = whole.poly @ poly
-    n = basis.rest.shape[1]
-    return design @ coefficients + smooth, design[:, :n] @ coefficients[:n] + smooth
-
-
-def _spread(values: np.ndarray, where: np.ndarray) -> np.ndarray:
-    out = np.full(where.size, np.nan)
-    out[where] = values
-    return out
+    place = np.clip(np.log(wave / wave[index[0]]) / np.log(wave[index[-1]] / wave[index[0]]), 0.0, 1.0)
+    poly = specprep.legendre_columns(place, level, settings.polynomial).T
+    return Prepared(wave, np.where(weight > 0, flux, 0.0), weight, np.ascontiguousarray(poly))

@@ -1,4 +1,4 @@
-"""Jobs that bring the exposures of a source together: offsets of visits, stacks, spectra, redshifts."""
+"""Jobs that bring what there is of a source together: offsets of visits, stacks, spectra, redshifts."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def combine_jobs(source: int, groups: Iterable[Group], workspace: Workspace, spe
     """What one source has of stacks, spectra and redshifts."""
     jobs: list[Job] = []
     specs: list[Path] = []
+    zfits: list[Path] = []
     for (grating, filter_), parts in _by_grating(groups).items():
         s2d, spec, zfit = (workspace.combined(source, grating, filter_, suffix) for suffix in (S2D, SPEC, ZFIT))
         place = f"{source} {grating} {filter_}", source, grating
@@ -64,11 +65,13 @@ def combine_jobs(source: int, groups: Iterable[Group], workspace: Workspace, spe
         arguments = {"spec": spec, "zfit": zfit}
         jobs.append(Job(TASKS["redshift"], key, arguments, {}, (spec,), (), (zfit,), source, "", grating))
         specs.append(spec)
-    joint = workspace.joint(source)
+        zfits.append(zfit)
+    joint, agreed = workspace.joint(source), workspace.joint_zfit(source)
     if len(specs) == 1:
-        jobs[-1] = replace(jobs[-1], dropped=(joint,))
+        jobs[-1] = replace(jobs[-1], dropped=(joint, agreed))
     elif specs:
         jobs.append(Job(TASKS["join"], str(source), {"joined": joint}, {}, (), tuple(specs), (joint,), source))
+        jobs.append(Job(TASKS["agree"], str(source), {"agreed": agreed}, {}, (), tuple(zfits), (agreed,), source))
     return jobs
 
 

@@ -13,6 +13,7 @@
          (stack       only for extraction as published: stock 2D        one job per source and grating)
       -> join         1D spectra of all gratings to one                 one job per source
       -> redshift     1D to redshift                                    one job per source and grating
+      -> agree        one redshift from those of all gratings           one job per source
     summary           one row per source and grating
 
 All jobs are known from headers and MSA metafiles before the first is run. A source whose slitlet misses a detector
@@ -92,7 +93,7 @@ def make_jobs(inputs: Inputs, workspace: Workspace, special: Special) -> list[Jo
     ]
     cals = [slit.cal for source in sorted(slits) for slit in slits[source]]
     jobs += [*blank, *_skies(wanted, [*cals, *(path for job in blank for path in job.outputs)], workspace)]
-    late: dict[str, list[Job]] = {stage: [] for stage in ("stack", "extract", "join", "redshift")}
+    late: dict[str, list[Job]] = {stage: [] for stage in ("stack", "extract", "join", "redshift", "agree")}
     for source, mine in groups.items():
         jobs += [_nodsub(source, group, workspace, special) for group in mine]
         for job in combine_jobs(source, mine, workspace, special):

@@ -41,7 +41,7 @@ from nirfire.stsci.prefetch import prefetch_apart
 
 WORKER_GB = 2.0  # of the hungriest stage, the stock jump step
 REFERENCE_STAGES = {"detector", "clean", "shutters", "calibrate"}
-IN_CATALOGUE = ("extract", "redshift")
+IN_CATALOGUE = ("extract", "redshift", "agree")
 INPUT = "input"  # stands for a stage in the record of a file that cannot be used
 SCRATCH = "nirfire-run-"
 
@@ -313,11 +313,12 @@ def write_summary(place: Workspace) -> None:
         for spec in place.find_combined(source, SPEC):
             zfit = zfit_of(spec)
             pairs.append((spec, zfit if zfit.exists() else None))
-    inputs = {path.name: read_fingerprint(path) for pair in pairs for path in pair if path}
-    facts = json.dumps({"task": "summary 1", "inputs": inputs}, sort_keys=True)
+    joints = [path for source in place.find_sources() if (path := place.joint_zfit(source)).exists()]
+    inputs = {path.name: read_fingerprint(path) for path in (*(p for pair in pairs for p in pair if p), *joints)}
+    facts = json.dumps({"task": "summary 2", "inputs": inputs}, sort_keys=True)
     made = Provenance(facts, hashlib.sha256(facts.encode()).hexdigest()[:16], "")
     with recording(made):
-        summary(pairs, [place.summary("fits"), place.summary("ecsv")])  # the last says that all is written
+        summary(pairs, [place.summary("fits"), place.summary("ecsv")], joints)  # the last says that all is written
 
 
 @contextmanager

@@ -43,9 +43,10 @@ TASKS = {
             stock=True,
         ),
         Task("stack", 2, "nirfire.tasks.stack:stack", "one rectified 2D spectrum", COMBINED, "inputs", stock=True),
-        Task("extract", 3, "nirfire.tasks.extract:extract", "1D spectrum", COMBINED, "inputs", stock=True),
+        Task("extract", 4, "nirfire.tasks.extract:extract", "1D spectrum", COMBINED, "inputs", stock=True),
         Task("join", 1, "nirfire.tasks.join:join", "one spectrum of all gratings", SOURCE, "inputs"),
-        Task("redshift", 1, "nirfire.tasks.redshift:redshift", "1D to redshift", COMBINED),
+        Task("redshift", 2, "nirfire.tasks.redshift:redshift", "1D to redshift", COMBINED),
+        Task("agree", 1, "nirfire.tasks.agree:agree", "one redshift from all gratings", SOURCE, "inputs"),
     )
 }
 STAGES = tuple(TASKS)

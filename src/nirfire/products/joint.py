@@ -19,7 +19,7 @@ GRATING_BITS = {"PRISM": 1, "G140M": 2, "G235M": 4, "G395M": 8, "G140H": 16, "G2
 JOINT = "JOINT"  # in place of the name of a grating
 _SPECTRUM = spectrum_columns([])
 _MEAN = {
-    "grating": Column("", "meta.code;instr.disperser", "gratings that went in: "
+    "grating": Column("", "meta.code;instr.setup", "gratings that went in: "
                       + ", ".join(f"{bit} {name}" for name, bit in GRATING_BITS.items())),
     "resolution": Column("", "spect.resolution", "wavelength over FWHM of the line-spread function"),
     "scale": Column("", "arith.factor;phot.calib", "what flux was multiplied by; applied"),
@@ -28,8 +28,8 @@ _MEAN = {
 COLUMNS = {name: _SPECTRUM[name] for name in ("wave", "flux", "err", "mask")}
 COLUMNS |= _MEAN | {name: _SPECTRUM[name] for name in ("flam", "flam_err")}
 MODE_COLUMNS = {
-    "grating": Column("", "instr.disperser", "disperser"),
-    "filter": Column("", "instr.filter", "filter"),
+    "grating": Column("", "instr.setup", "disperser"),
+    "filter": Column("", "instr.setup;instr.filter", "filter"),
     "bit": Column("", "meta.code", "its bit in column grating of SPEC1D"),
     "filename": Column("", "meta.id;meta.file", "its spectrum"),
     "reference": Column("", "meta.code", "true for the one whose flux scale holds"),

@@ -7,7 +7,7 @@ A workspace looks like this::
                   <visit and activity>_shutters.fits _offsets.fits, <exposure without detector>_sky.fits
       sources/<source>/  <exposure>_<source>_cal.fits _cal_bkgsub.fits,
                          <observation>_<grating>_<filter>_<source>_s2d.fits _spec.fits _zfit.fits,
-                         <observation>_<source>_joint.fits
+                         <observation>_<source>_joint.fits _joint_zfit.fits
       catalogue/  <observation>_summary.ecsv ...
       stuck_closed_shutters.toml, nods.toml (what people say of shutters and nods)
       positions.ecsv (places of the sources in their shutters, instead of the planned ones)
@@ -29,7 +29,8 @@ PART = ".part-"  # begins the name of a file that is not finished
 UNCAL, RATERAW, RATE = "_uncal.fits", "_rateraw.fits", "_rate.fits"
 CAL, BKGSUB = "_cal.fits", "_cal_bkgsub.fits"
 SKY, SHUTTERS, OFFSETS = "_sky.fits", "_shutters.fits", "_offsets.fits"
-S2D, SPEC, ZFIT, JOINT = "_s2d.fits", "_spec.fits", "_zfit.fits", "_joint.fits"
+S2D, SPEC, ZFIT = "_s2d.fits", "_spec.fits", "_zfit.fits"
+JOINT, JOINT_ZFIT = "_joint.fits", "_joint_zfit.fits"
 SOURCES = "sources"
 TRUTH, METRICS, PAGE = "truth", "metrics.json", "index.html"
 LEDGER, EVENTS, LOCK, ORIGIN = "ledger.sqlite", "events", "nirfire.lock", "nirfire.json"
@@ -228,6 +229,10 @@ class Workspace:
     def joint(self, source: int) -> Path:
         """Path of the spectrum of all gratings."""
         return self.source_folder(source) / f"{self.observation}_{source}{JOINT}"
+
+    def joint_zfit(self, source: int) -> Path:
+        """Path of the redshift from all gratings."""
+        return self.source_folder(source) / f"{self.observation}_{source}{JOINT_ZFIT}"
 
     def summary(self, extension: str) -> Path:
         return self.catalogue / f"{self.observation}_summary.{extension}"

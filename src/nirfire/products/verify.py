@@ -16,6 +16,7 @@ from nirfire.products import provenance
 from nirfire.products.columns import Column
 from nirfire.products.fitsbytes import CHECKSUM, DATASUM, Unit, ones_complement_sum, read_units
 from nirfire.products.fitsfile import open_fits
+from nirfire.products.line_table import LINE_COLUMNS
 from nirfire.products.offsets import COLUMNS as OFFSET_COLUMNS
 from nirfire.products.shutters import LEVEL_COLUMNS, VERDICT_COLUMNS
 from nirfire.products.spectrum import EXPOSURE_COLUMNS, profile_columns, spectrum_columns
@@ -33,6 +34,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
     "MODEL": MODEL_COLUMNS,
     "CHI2": SCAN_COLUMNS,
     "PEAKS": PEAK_COLUMNS,
+    "LINES": LINE_COLUMNS,
     "VERDICTS": VERDICT_COLUMNS,
     "LEVELS": LEVEL_COLUMNS,
     "OFFSETS": OFFSET_COLUMNS,

@@ -156,7 +156,8 @@ def _exposure(task: Task) -> list[Picture]:
 
 def _source(task: Task) -> list[Picture]:
     from nirfire.qa.extraction_figure import extraction_figure
-    from nirfire.qa.spectrum_figures import chi2_figure, spectrum_figure
+    from nirfire.qa.redshift_figure import redshift_figure
+    from nirfire.qa.spectrum_figures import spectrum_figure
 
     stem = f"source-{task.source}-{task.grating.lower()}"
     name = f"source {task.source}  {task.grating}"
@@ -186,14 +187,18 @@ def _source(task: Task) -> list[Picture]:
         lambda png: spectrum_figure(spectrum, fit, png, title=title, truth=true_flux, bins=bins),
     )
     joint = task.workspace.joint(task.source)
-    if joint.exists() and spec == min(task.workspace.find_combined(task.source, SPEC)):
+    agreed = task.workspace.joint_zfit(task.source)
+    first = spec == min(task.workspace.find_combined(task.source, SPEC))
+    if first and joint.exists():
         caption = "All gratings on one flux scale, and the factors that brought them there."
         pictures += _attempt(task, f"{stem}-joint", caption, lambda png: _joint(joint, png, name))
+    if first and agreed.exists():
+        caption = "Redshift of all gratings: chi-squared of each, and what they say together."
+        pictures += _attempt(task, f"{stem}-agree", caption, lambda png: _agreed(agreed, png, name))
     if fit is not None:
-        caption = "chi-squared against redshift: whole range, and about the best."
-        pictures += _attempt(
-            task, f"{stem}-chi2", caption, lambda png: chi2_figure(fit, png, title=name, z_true=z_true)
-        )
+        caption = "The redshift fit: model, residual, best lines; chi-squared and p(z) against redshift, next minima."
+        draw_redshift = partial(redshift_figure, fit, title=name, spectrum=spectrum, z_true=z_true)
+        pictures += _attempt(task, f"{stem}-redshift", caption, draw_redshift)
     if published is not None:
         caption = "Beside a published extraction of the same source."
         pictures += _attempt(
@@ -207,6 +212,15 @@ def _joint(joint: Path, png: Path, title: str) -> Path:
     from nirfire.qa.joint_figure import joint_figure
 
     return joint_figure(JointSpectrum.read(joint), png, title)
+
+
+def _agreed(agreed: Path, png: Path, title: str) -> Path:
+    from nirfire.products.joint_redshift import JointFit
+    from nirfire.qa.agree_figure import agree_figure
+
+    joint = JointFit.read(agreed)
+    fits = [RedshiftFit.read(agreed.with_name(str(name))) for name in joint.gratings["filename"]]
+    return agree_figure(joint, fits, png, title)
 
 
 def _nods(task: Task, names: list[ExposureName], stem: str) -> list[Picture]:

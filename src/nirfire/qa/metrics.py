@@ -26,7 +26,7 @@ POINTS = ("point", "star")
 LINE_LIMIT, Z_LIMIT, Z_SHARE = 5.0, 0.003, 0.9
 FLUX_LIMIT, SECONDS_LIMIT, MEMORY_LIMIT = 0.10, 600.0, 4.0
 SURE = 0.95
-COLUMNS = ("source_id", "kind", "z_true", "z_fit", "z_deviation", "confidence", "line_sn", "flux_error")
+COLUMNS = ("source_id", "kind", "z_true", "z_fit", "z_deviation", "probability", "line_sn", "flux_error")
 
 DEFINITIONS = {
     "z_deviation": "|z_fit - z_true| / (1 + z_true)",
@@ -101,7 +101,7 @@ def _source_row(workspace: Workspace, truth: Truth, source: TrueSource) -> tuple
     zfit = zfit_of(spec)
     if zfit.exists():
         fit = RedshiftFit.read(zfit)
-        row |= {"z_fit": fit.z, "z_error": fit.z_err, "confidence": fit.confidence}
+        row |= {"z_fit": fit.z, "z_error": fit.z_err, "probability": fit.probability}
         if source.has_redshift:
             row["z_deviation"] = abs(fit.z - source.z) / (1.0 + source.z)
     else:
@@ -129,7 +129,7 @@ def _result_metrics(rows: list[dict[str, Any]], points: list[float], n_empty: in
     galaxies = [r for r in rows if r["z_true"] is not None]
     lined = [r for r in galaxies if (r["line_sn"] or 0.0) > LINE_LIMIT]
     good = [r for r in lined if r["z_deviation"] is not None and r["z_deviation"] < Z_LIMIT]
-    wrong = [r for r in galaxies if (r["confidence"] or 0.0) > SURE and (r["z_deviation"] or 0.0) >= Z_LIMIT]
+    wrong = [r for r in galaxies if (r["probability"] or 0.0) > SURE and (r["z_deviation"] or 0.0) >= Z_LIMIT]
     others = [r["flux_error"] for r in galaxies if r["flux_error"] is not None and math.isfinite(r["flux_error"])]
     share = len(good) / len(lined) if lined else math.nan
     flux = float(np.median(points)) if points else math.nan
@@ -137,7 +137,7 @@ def _result_metrics(rows: list[dict[str, Any]], points: list[float], n_empty: in
     return [
         _metric("galaxies with a line at S/N > 5", len(lined), "sources"),
         _metric("share of them with |dz|/(1+z) < 0.003", share, "", f">= {Z_SHARE}", share >= Z_SHARE),
-        _metric("sure (confidence > 0.95) but wrong redshifts", len(wrong), "sources"),
+        _metric("sure (probability > 0.95) but wrong redshifts", len(wrong), "sources"),
         _metric("median |flux/truth - 1|, point sources", flux, "", f"< {FLUX_LIMIT}", flux < FLUX_LIMIT),
         _metric("median |flux/truth - 1|, galaxies", float(np.median(others)) if others else math.nan, ""),
         _metric("products that are NaN only", n_empty, "files", "= 0", n_empty == 0),

@@ -181,7 +181,7 @@ def _measures(measures: dict[str, Any]) -> Section:
         "z_true",
         "z_fit",
         "z_deviation",
-        "confidence",
+        "probability",
         "line",
         "line_sn",
         "flux_ratio",
@@ -255,7 +255,7 @@ def _sources(
         listing = _listing(f"problems-{source}", "Jobs without result", bad)
         row = known.get(source)
         facts = [(k, f"{row[k]:.5g}" if isinstance(row[k], float) else str(row[k]))
-                 for k in ("kind", "z_true", "z_fit", "confidence", "line", "line_sn", "flux_error")
+                 for k in ("kind", "z_true", "z_fit", "probability", "line", "line_sn", "flux_error")
                  if row and row[k] not in (None, "")]  # fmt: skip
         shown = [p for t in mine for p in pictures[t.key]]
         inner = [listing] if listing else []

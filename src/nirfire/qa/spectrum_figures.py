@@ -1,4 +1,4 @@
-"""Figures of a 1D spectrum with its redshift fit, and of chi2(z)."""
+"""Figure of a 1D spectrum with all that is held against it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 EDGE = 5  # pixels at both ends that do not set the scale
-ZOOM_SIGMAS, ZOOM_LEAST = 12.0, 0.01  # half width of the zoom: errors of z, and at least this times 1 + z
 SHOWN_BOX = 3
 NEIGHBOUR = 3.0
 
@@ -51,14 +50,14 @@ def spectrum_figure(
     panels = list(np.atleast_1d(figure.subplots(len(heights), 1, height_ratios=heights, sharex=True)))
     main = panels.pop(0)
     good = ~spectrum.mask & np.isfinite(spectrum.flux) & np.isfinite(spectrum.err)
-    main.set_xlim(*_wave_limits(spectrum.wave, good))
+    main.set_xlim(*wave_limits(spectrum.wave, good))
     _main_panel(main, spectrum, fit, truth, good)
     last = main
     if fit is not None:
         last = panels.pop(0)
-        _residuals(last, spectrum, fit, good)
-        mark_lines(main, fit.z)
-        mark_lines(last, fit.z, label=False)
+        residual_panel(last, spectrum, fit, good)
+        mark_lines(main, fit.z, lines=fit.lines)
+        mark_lines(last, fit.z, label=False, lines=fit.lines)
     if bins is not None:
         last = panels.pop(0)
         _ratio(last, bins)
@@ -66,7 +65,8 @@ def spectrum_figure(
     return save_png(figure, png)
 
 
-def _wave_limits(wave: np.ndarray, good: np.ndarray) -> tuple[float, float]:
+def wave_limits(wave: np.ndarray, good: np.ndarray) -> tuple[float, float]:
+    """Limits of a wavelength axis that show the valid pixels."""
     shown = wave[good] if good.sum() > 1 else wave
     pad = 0.01 * (shown[-1] - shown[0])
     return float(shown[0] - pad), float(shown[-1] + pad)
@@ -138,7 +138,8 @@ def flux_limits(flux: np.ndarray, err: np.ndarray, truth: np.ndarray | None = No
     return low - 0.08 * (top - low), top + 0.22 * (top - low)
 
 
-def _residuals(axes: Axes, spectrum: Spectrum, fit: RedshiftFit, good: np.ndarray) -> None:
+def residual_panel(axes: Axes, spectrum: Spectrum, fit: RedshiftFit, good: np.ndarray) -> None:
+    """Draw data minus model over the error."""
     model = np.interp(spectrum.wave, fit.wave, fit.model) if fit.model.size != spectrum.wave.size else fit.model
     pull = np.where(good, (spectrum.flux - model) / np.where(good, spectrum.err, 1.0), np.nan)
     axes.axhspan(-1, 1, color=COLOURS["error"], alpha=0.4, lw=0)
@@ -169,51 +170,3 @@ def _ratio(axes: Axes, bins: RatioBins) -> None:
     title = f"median |ratio - 1| = {median:.3f}"
     axes.legend(fontsize=7, loc="lower left" if low > 0.75 else "upper left", ncols=2, title=title, title_fontsize=7)
     axes.tick_params(labelsize=8)
-
-
-def chi2_figure(fit: RedshiftFit, png: Path, *, title: str, z_true: float | None = None) -> Path:
-    """Draw delta chi2 against redshift, whole range and about the best.
-
-    Parameters
-    ----------
-    fit : RedshiftFit
-    png : Path
-        The figure to write.
-    title : str
-    z_true : float, optional
-        The true redshift.
-    """
-    figure = new_figure(12.6, 2.9)
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    whole, zoom = figure.subplots(1, 2, width_ratios=(2.2, 1))
-    delta = fit.chi2 - np.nanmin(fit.chi2)
-    known = z_true is not None and np.isfinite(z_true)
-    for axes in (whole, zoom):
-        axes.axvline(fit.z, color=COLOURS["model"], lw=1.2, label=f"best, z = {fit.z:.4f}")
-        if known:
-            axes.axvline(z_true, color=COLOURS["truth"], lw=1.2, ls="--", label=f"true, z = {z_true:.4f}")
-        axes.plot(fit.z_grid, delta, color=COLOURS["data"], lw=0.8)
-        axes.set_xlabel("redshift", fontsize=9)
-        axes.tick_params(labelsize=8)
-        axes.axhline(0, color=COLOURS["error"], lw=0.6)
-    whole.set_ylabel(r"$\chi^2 - \chi^2_{\min}$", fontsize=9)
-    whole.set_xlim(float(fit.z_grid[0]), float(fit.z_grid[-1]))
-    top = float(np.nanmax(delta)) or 1.0
-    whole.set_ylim(-0.04 * top, 1.06 * top)
-    others = [(float(p["z"]), float(p["chi2"]) - float(np.nanmin(fit.chi2))) for p in fit.peaks[1:]]
-    if others:
-        whole.plot(*zip(*others, strict=True), "v", ms=5, color=COLOURS["mark"], label="next minima")
-    whole.legend(fontsize=8, loc="lower right", framealpha=0.85)
-    _zoom(zoom, fit, delta)
-    return save_png(figure, png)
-
-
-def _zoom(axes: Axes, fit: RedshiftFit, delta: np.ndarray) -> None:
-    error = fit.z_err if np.isfinite(fit.z_err) and fit.z_err > 0 else 0.0
-    half = min(max(ZOOM_SIGMAS * error, ZOOM_LEAST * (1 + fit.z)), 0.3 * (1 + fit.z))
-    axes.set_xlim(fit.z - half, fit.z + half)
-    near = np.abs(fit.z_grid - fit.z) <= half
-    top = float(np.nanmax(delta[near], initial=0.0)) if near.any() else 0.0
-    top = max(top, 12.0)
-    axes.set_ylim(-0.06 * top, 1.08 * top)
-    axes.set_title(f"z = {fit.z:.5f} +- {error:.5f}   confidence {fit.confidence:.3f}", fontsize=8)

@@ -229,7 +229,7 @@ class RedshiftSettings(Settings):
 
     z_min: float = Field(0.0, ge=0, description="lowest redshift tried")
     z_max: float | None = Field(None, gt=0, description="highest redshift tried; by default that of the grating")
-    templates: str = Field("default", description="name of the template set")
+    templates: Literal["default", "published"] = Field("default", description="template set")
 
 
 class Config(Settings):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,16 @@ from astropy.table import Table
 from nirfire.products import provenance
 from nirfire.products.atomic import atomic_path, write_fits
 from nirfire.products.columns import Cards, Column, describe, primary_hdu, table_hdu
+from nirfire.products.joint_redshift import JointFit
+from nirfire.products.line_table import EXTENSION as LINES
+from nirfire.products.line_table import (
+    FLUX_COLUMNS,
+    LINE_COLUMNS,
+    all_lines,
+    catalogue_blends,
+    catalogue_fluxes,
+    detected,
+)
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
 
@@ -26,8 +37,24 @@ COLUMNS = {
     "redshift_auto": (float, Column("", "src.redshift", "best redshift of the fit; NaN where there is none")),
     "redshift_error": (float, Column("", "stat.error;src.redshift", "its standard error")),
     "redshift_confidence": (float, Column("", "stat.probability;src.redshift", "share of p(z) within 0.03 of it")),
+    "redshift_probability": (float, Column("", "stat.probability;src.redshift", "that redshift_auto is right")),
+    "redshift_warning": (int, Column("", "meta.code.qual;src.redshift", "bits of ZWARN of the fit; 0 none")),
+    "redshift_second": (float, Column("", "src.redshift", "next distinct redshift; NaN where there is none")),
+    "redshift_dchi2": (float, Column("", "stat.fit.chi2;arith.diff", "chi-squared of redshift_second over the best")),
+    "template_class": (str, Column("", "src.class", "what the best model is")),
+    "redshift_joint": (
+        float,
+        Column("", "src.redshift", "of all gratings of the source; NaN where there is one"),
+    ),
+    "redshift_joint_error": (float, Column("", "stat.error;src.redshift", "standard error of redshift_joint")),
+    "redshift_joint_probability": (float, Column("", "stat.probability;src.redshift", "that redshift_joint is right")),
+    "redshift_joint_gratings": (int, Column("", "meta.number", "spectra of the source that support redshift_joint")),
+    "redshift_consensus": (float, Column("", "src.redshift", "of all gratings by the published rule")),
     "chi2_min": (float, Column("", "stat.fit.chi2", "chi-squared of the best model")),
     "n_pix": (int, Column("", "meta.number", "pixels fitted")),
+    "n_lines": (int, Column("", "meta.number;spect.line", "emission lines above 5 sigma at redshift_auto")),
+    **{name: (float, column) for name, column in FLUX_COLUMNS.items()},
+    "lines_blended": (str, Column("", "meta.id.assoc;spect.line", "fluxes above that have other lines in them")),
     "exposure_time": (float, Column("s", "time.duration;obs.exposure", "effective exposure time")),
     "signal_to_noise": (float, Column("", "stat.snr;stat.median", "median over the pixels of the spectrum")),
     "n_exposures": (int, Column("", "meta.number;obs.exposure", "exposures that went in")),
@@ -48,7 +75,7 @@ SHARED = ("TELESCOP", "INSTRUME", "PROGRAM", "OBSERVTN", "CAL_VER", "CRDS_CTX") 
 Row = dict[str, object]
 
 
-def summary(pairs: list[tuple[Path, Path | None]], targets: list[Path]) -> Table:
+def summary(pairs: list[tuple[Path, Path | None]], targets: list[Path], joints: Sequence[Path] = ()) -> Table:
     """Collect the results of an observation.
 
     Parameters
@@ -56,7 +83,9 @@ def summary(pairs: list[tuple[Path, Path | None]], targets: list[Path]) -> Table
     pairs : list of (Path, Path or None)
         Each ``_spec.fits`` with its ``_zfit.fits``, None where there is no fit.
     targets : list of Path
-        Files to write; the format follows the extension (``.ecsv`` or ``.fits``).
+        Files to write; the format follows the extension (``.ecsv`` or ``.fits``, which has all lines in LINES).
+    joints : sequence of Path
+        The ``_joint_zfit.fits`` there are.
 
     Returns
     -------
@@ -64,16 +93,21 @@ def summary(pairs: list[tuple[Path, Path | None]], targets: list[Path]) -> Table
         The catalogue.
     """
     rows: list[Row] = []
+    lines: list[Table | None] = []
     headers: list[Cards] = []
+    agreed = {int(fit.meta["SOURCEID"][0]): fit for fit in map(JointFit.read, joints)}
     for spec, zfit in pairs:
         spectrum = Spectrum.read(spec)
-        rows.append(_row(spec, spectrum, RedshiftFit.read(zfit) if zfit else None))
+        fit = RedshiftFit.read(zfit) if zfit else None
+        row = _row(spec, spectrum, fit)
+        lines.append(fit.lines if fit else None)
+        rows.append(row | _joint(agreed.get(int(spectrum.meta["SOURCEID"][0]))))
         headers.append(spectrum.meta)
     table = Table({name: np.array([row[name] for row in rows], dtype=kind) for name, (kind, _) in COLUMNS.items()})
     describe(table, DESCRIPTIONS)
     cards, references = _shared_cards(headers), _references(headers)
     write: dict[str, Callable[[Path, Table, Cards, list[tuple[str, str]]], None]]
-    write = {".ecsv": _write_ecsv, ".fits": _write_fits}
+    write = {".ecsv": _write_ecsv, ".fits": partial(_write_fits, lines=all_lines(rows, lines))}
     for target in targets:
         write[target.suffix](target, table, cards, references)
     return table
@@ -92,8 +126,9 @@ def _write_ecsv(path: Path, table: Table, cards: Cards, references: list[tuple[s
         full.write(part, format="ascii.ecsv", overwrite=True)
 
 
-def _write_fits(path: Path, table: Table, cards: Cards, references: list[tuple[str, str]]) -> None:
+def _write_fits(path: Path, table: Table, cards: Cards, references: list[tuple[str, str]], *, lines: Table) -> None:
     hdus = fits.HDUList([primary_hdu(cards), table_hdu(table, CATALOGUE, DESCRIPTIONS)])
+    hdus.append(table_hdu(lines, LINES, DESCRIPTIONS | LINE_COLUMNS))
     if references and provenance.current():
         hdus.append(provenance.table_of_references(references))
     write_fits(path, hdus)
@@ -112,6 +147,12 @@ def _row(spec: Path, spectrum: Spectrum, fit: RedshiftFit | None) -> Row:
         "redshift_auto": fit.z if fit else np.nan,
         "redshift_error": fit.z_err if fit else np.nan,
         "redshift_confidence": fit.confidence if fit else np.nan,
+        "redshift_probability": fit.probability if fit else np.nan,
+        "redshift_warning": fit.warning if fit else 0,
+        "redshift_second": fit.z2 if fit else np.nan,
+        "redshift_dchi2": fit.dchi2 if fit else np.nan,
+        "template_class": fit.template_class if fit else "",
+        **_line_values(fit.lines if fit else None),
         "chi2_min": fit.chi2_min if fit else np.nan,
         "n_pix": fit.n_pix if fit else 0,
         "exposure_time": meta.get("EXPTIME", np.nan),
@@ -127,6 +168,21 @@ def _row(spec: Path, spectrum: Spectrum, fit: RedshiftFit | None) -> Row:
         "slit_loss": np.nan if spectrum.slitloss is None else float(np.median(spectrum.slitloss)),
         "n_sources": meta.get("NFSOURCE", 1),
         "file": spec.name,
+    }
+
+
+def _line_values(lines: Table | None) -> Row:
+    n_lines = 0 if lines is None else len(detected(lines))
+    return {"n_lines": n_lines, **catalogue_fluxes(lines), "lines_blended": catalogue_blends(lines)}
+
+
+def _joint(fit: JointFit | None) -> Row:
+    return {
+        "redshift_joint": fit.z if fit else np.nan,
+        "redshift_joint_error": fit.z_err if fit else np.nan,
+        "redshift_joint_probability": fit.probability if fit else np.nan,
+        "redshift_joint_gratings": fit.n_agree if fit else 0,
+        "redshift_consensus": fit.consensus if fit else np.nan,
     }
 
 

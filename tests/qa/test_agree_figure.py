@@ -1,0 +1,42 @@
+"""The figure of the redshift of all gratings."""
+
+import numpy as np
+from astropy.table import Table
+from PIL import Image
+
+from nirfire.products.joint_redshift import JointFit
+from nirfire.qa.agree_figure import agree_figure
+
+
+class Fit:
+    """What the figure uses of a RedshiftFit."""
+
+    def __init__(self, z, z_max):
+        self.z, self.z_grid = z, np.linspace(0.0, z_max, 3000)
+        self.chi2 = 500.0 - 300.0 * np.exp(-0.5 * ((self.z_grid - z) / 0.01) ** 2)
+
+
+def make_joint(names):
+    n = len(names)
+    gratings = Table({"grating": names, "offset": [50.0] * n, "offset_err": [20.0] * n, "support": [5.0] * n})
+    z = np.linspace(0.0, 15.0, 5000)
+    density = np.exp(-0.5 * ((z - 4.0) / 0.003) ** 2)
+    peaks = Table({"z": [4.0, 6.0], "z_err": [1e-3, 1e-3], "probability": [0.9, 0.05]})
+    return JointFit(4.0, 1e-3, 0.9, 64, 4.0, "PRISM", gratings, peaks, z, density, {})
+
+
+def test_a_row_for_each_grating_and_one_for_all(tmp_path):
+    heights = []
+    for names in (["PRISM", "G395M"], ["PRISM", "G235M", "G395M"]):
+        fits = [Fit(4.0, 20.0 if name == "PRISM" else 15.0) for name in names]
+        png = agree_figure(make_joint(names), fits, tmp_path / f"{len(names)}.png", "demo_7")
+        picture = np.asarray(Image.open(png).convert("RGB"))
+        heights.append(picture.shape[0])
+        assert picture.std() > 5
+    assert heights[1] > heights[0]
+
+
+def test_fits_that_end_before_the_redshift_or_know_nothing_are_drawn(tmp_path):
+    short, flat = Fit(1.0, 3.0), Fit(4.0, 15.0)
+    flat.chi2 = np.full(flat.z_grid.size, 7.0)
+    assert agree_figure(make_joint(["G140M", "G395M"]), [short, flat], tmp_path / "a.png", "demo_7").exists()
