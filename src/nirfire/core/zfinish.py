@@ -136,7 +136,7 @@ def _refine(
     """Fine grids about the best minima, merged into the coarse one; peaks (z, z_err, chi2), best first; the best fit.
 
     Each minimum gets a coarse step to either side, the best of them the whole window. Those near the best one are then
-    fitted without interpolation or blocks.
+    fitted without interpolation or blocks; what this changes at the best of the scans is added to all others.
     """
     basis, step = shared.basis, shared.grid.step
     curve, memo = (coarse_z, coarse), Memo()
@@ -152,16 +152,20 @@ def _refine(
 
     best = posterior.separate_minima(coarse_z, coarse, separation=settings.window_kms, count=settings.n_minima)
     peaks: list[tuple[float, float, float]] = [look(float(coarse_z[i]), shared.scan.coarse) for i in best]
-    lowest = min(peaks, key=lambda peak: peak[2])
-    peaks[peaks.index(lowest)] = look(lowest[0], settings.window_kms)
-    s2 = max(1.0, lowest[2] / max(int(np.count_nonzero(one.prepared.ivar)), 1))
+    first = min(peaks, key=lambda peak: peak[2])
+    peaks[peaks.index(first)] = look(first[0], settings.window_kms)
+    lowest_z, _, lowest = min(peaks, key=lambda peak: peak[2])
+    s2 = max(1.0, lowest / max(int(np.count_nonzero(one.prepared.ivar)), 1))
     exact = {
         z: solve_at(one.exact, basis, shared.exact, np.log1p(z) / step)
         for z, _, chi2 in peaks
-        if chi2 <= lowest[2] + _CLEAR * s2
+        if chi2 <= lowest + _CLEAR * s2
     }
-    rows = sorted(((z, err, exact[z].chi2 if z in exact else chi2) for z, err, chi2 in peaks), key=lambda row: row[2])
-    return curve, np.array(rows), exact[min(exact, key=lambda z: exact[z].chi2)]
+    shift = exact[lowest_z].chi2 - lowest
+    rows = sorted(
+        ((z, err, exact[z].chi2 if z in exact else chi2 + shift) for z, err, chi2 in peaks), key=lambda row: row[2]
+    )
+    return (curve[0], curve[1] + shift), np.array(rows), exact[rows[0][0]]
 
 
 def _model(shared: Field, one: Single, best: Solution, design: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
