@@ -231,3 +231,28 @@ def test_a_spectrum_of_zeros_has_no_confidence():
     )
     assert result.confidence < 0.05
     assert result.chi2_min == 0
+
+
+@pytest.mark.parametrize("limits", [(5.0, 2.0), (21.0, None), (3.0, 3.001), (0.0, 0.001)])
+def test_a_range_without_redshifts_is_named(limits):
+    wave = prism_grid()
+    options = zscan.ScanOptions(z_min=limits[0], z_max=limits[1])
+    with pytest.raises(ValueError, match="no redshifts to try"):
+        zscan.fit_redshift(
+            wave, np.ones(wave.size), np.ones(wave.size), grating="PRISM", templates=load_templates(), options=options
+        )
+
+
+def test_redshift_and_error_are_those_of_fits_without_interpolation():
+    wave, err = prism_grid(), 0.01
+    flux = galaxy(wave, "PRISM", 3.3) + np.random.default_rng(8).normal(0, err, wave.size)
+    ivar = np.full(wave.size, err**-2.0)
+    found = zscan.fit_redshift(wave, flux, ivar, grating="PRISM", templates=load_templates(), options=OPTIONS)
+    shared = zscan._field(wave, "PRISM", load_templates(), OPTIONS)
+    one = zscan._prepare(wave, flux, ivar, "PRISM", OPTIONS)
+    exact = zgram.gather(one.ivar[None], one.flux[None], one.poly[None], OPTIONS.polynomial_prior)
+    place = np.log1p(found.z_best) + np.array([-1, 0, 1]) * found.z_err / (1 + found.z_best)
+    chi2 = [zsearch.solve_at(exact, shared.basis, shared.exact, u / shared.grid.step).chi2 for u in place]
+    assert found.chi2_min == pytest.approx(chi2[1], rel=1e-9)
+    assert chi2[0] - chi2[1] == pytest.approx(1.0, abs=0.2)
+    assert chi2[2] - chi2[1] == pytest.approx(1.0, abs=0.2)

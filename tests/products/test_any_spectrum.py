@@ -174,6 +174,18 @@ def test_slits_of_a_file_come_one_by_one_and_a_bad_one_spoils_no_other(tmp_path)
     assert [f.label for f in read_each(tmp_path / "good.fits")] == ["1", "2", "3"]  # sources are not unique
 
 
+def test_labels_differ_and_cards_are_ascii(tmp_path):
+    columns = {"wave": (WAVE, "um"), "flux": (FLUX, "uJy"), "err": (ERR, "uJy")}
+    slits = [
+        table_hdu(columns, cards={"SRCNAME": name}, name="EXTRACT1D", ver=k) for k, name in enumerate(("a b", "a-b"), 1)
+    ]
+    found = read_each(write(tmp_path / "x.fits", *slits, **SHAPE))
+    assert len({one.label for one in found}) == 2
+    path = simple(tmp_path / "é_prism.fits")
+    assert read_any(path).source == "é_prism"
+    assert read_any(path).meta["SRCNAME"][0] == "?_prism"
+
+
 def test_sources_may_be_rows_of_one_table(tmp_path):
     wave = np.array([WAVE, WAVE + 0.1])
     wave[1, 50:] = np.nan  # rows are filled up
@@ -398,7 +410,11 @@ def test_fits_of_files_of_one_name_do_not_overwrite_each_other(tmp_path):
     assert [together[f].name for f in files] == [
         *("a-x_spec.fits_zfit.fits", "b-x_spec.fits_zfit.fits", "y.csv_zfit.fits", "y.fits_zfit.fits", "z_zfit.fits"),
     ]
-    assert zfit_of_part(together[files[-1]], "12").name == "z_12_zfit.fits"
+    assert zfit_of_part(files[-1], "12", together).name == "z_12_zfit.fits"
+    assert zfit_of_part(files[-1], "", together) == together[files[-1]]
+    several, single = tmp_path / "b.fits", tmp_path / "b_1.csv"
+    both = zfit_paths([several, single])
+    assert zfit_of_part(several, "1", both).name == "b.fits_1_zfit.fits"
     assert zfit_paths([]) == {}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil
 from pathlib import Path
@@ -131,7 +131,7 @@ def _fit_all(
             rows: dict[int, Rows] = {}
             items: list[Item] = []
             for k in range(first, min(first + AT_ONCE, len(files))):
-                here, rows[k] = _read(k, files[k], targets[files[k]], options)
+                here, rows[k] = _read((k, files[k]), targets, options)
                 items += here
             left = {k: {item.place for item in items if item.place[0] == k} for k in rows}
             yield from ((files[k], rows[k]) for k in rows if not left[k])
@@ -145,8 +145,9 @@ def _fit_all(
                         yield files[k], rows[k]
 
 
-def _read(number: int, file: Path, zfit: Path, options: RedshiftOptions) -> tuple[list[Item], Rows]:
+def _read(which: tuple[int, Path], targets: Mapping[Path, Path], options: RedshiftOptions) -> tuple[list[Item], Rows]:
     """The spectra of a file, and the rows of those that cannot be used."""
+    number, file = which
     items: list[Item] = []
     try:
         spectra = read_each(file, options.grating, options.units)
@@ -157,7 +158,7 @@ def _read(number: int, file: Path, zfit: Path, options: RedshiftOptions) -> tupl
         if isinstance(spectrum, DataError):
             rows[number, k] = RedshiftRow(str(file), grating, source=source or label, reason=_reason(spectrum))
         else:
-            items.append(Item((number, k), str(file), zfit_of_part(zfit, label), spectrum))
+            items.append(Item((number, k), str(file), zfit_of_part(file, label, targets), spectrum))
     return items, rows
 
 

@@ -191,7 +191,7 @@ def with_shapes(stellar: Continua, shapes: tuple[Shape, ...]) -> Continua:
     )
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=3)
 def on_grid(templates: TemplateSet, grating: str, step_kms: float, z_max: float, wave_min: float) -> GridTemplates:
     """Templates on the cells of a scan, with the transmission of the intergalactic medium at each of its redshifts.
 

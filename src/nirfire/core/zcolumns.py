@@ -70,7 +70,7 @@ class Columns(NamedTuple):
     values: np.ndarray  # (n_rows, n)
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=3)
 def basis_of(grid: GridTemplates) -> Basis:
     """Sort the templates of a grid into broad and narrow ones."""
     groups = grid.groups

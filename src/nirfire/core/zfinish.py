@@ -19,6 +19,10 @@ from .zshelf import Shelf
 
 _CLEAR = 50.0
 """chi2 above the best, in units of s^2, from which a minimum need not be known exactly."""
+_WIDE_KMS = 1500.0
+"""Errors from which a parabola says little."""
+_STRIDES = 6
+"""Errors that the lowest fit may be away from where interpolation has it, and one more."""
 
 
 class Prepared(NamedTuple):
@@ -78,7 +82,7 @@ def finish(shared: Field, one: Single, coarse: np.ndarray, settings: ScanOptions
         line_snr=lines.snr if lines else np.zeros(0),
     )
     z2, chi2_next = posterior.next_distinct(z_best, peaks, z, chi2)
-    dchi2 = chi2_next - best.chi2
+    dchi2 = max(chi2_next - best.chi2, 0.0)  # NaN stays
     ends = float(coarse_z[0]), float(coarse_z[-1])
     warning = zverdict.warnings_of(zverdict.Fitted(z_best, z_err, evidence, dchi2, ends, int(use.sum())))
     features = zprob.features(z, chi2, evidence)
@@ -136,7 +140,8 @@ def _refine(
     """Fine grids about the best minima, merged into the coarse one; peaks (z, z_err, chi2), best first; the best fit.
 
     Each minimum gets a coarse step to either side, the best of them the whole window. Those near the best one are then
-    fitted without interpolation or blocks; what this changes at the best of the scans is added to all others.
+    fitted without interpolation or blocks; what this changes at the best of the scans is added to all others. The place
+    and the curvature of the best are found so, too.
     """
     basis, step = shared.basis, shared.grid.step
     curve, memo = (coarse_z, coarse), Memo()
@@ -161,11 +166,44 @@ def _refine(
         for z, _, chi2 in peaks
         if chi2 <= lowest + _CLEAR * s2
     }
-    shift = exact[lowest_z].chi2 - lowest
-    rows = sorted(
-        ((z, err, exact[z].chi2 if z in exact else chi2 + shift) for z, err, chi2 in peaks), key=lambda row: row[2]
-    )
-    return (curve[0], curve[1] + shift), np.array(rows), exact[rows[0][0]]
+    top = min(exact, key=lambda z: exact[z].chi2)
+    peak, fit = _polished(shared, one, next(peak for peak in peaks if peak[0] == top), exact[top])
+    shift = (fit if top == lowest_z else exact[lowest_z]).chi2 - lowest
+    others = ((z, err, exact[z].chi2 if z in exact else chi2 + shift) for z, err, chi2 in peaks if z != top)
+    rows = [peak, *sorted(others, key=lambda row: row[2])]
+    return (curve[0], curve[1] + shift), np.array(rows), fit
+
+
+def _polished(
+    shared: Field, one: Single, peak: tuple[float, float, float], fit: Solution
+) -> tuple[tuple[float, float, float], Solution]:
+    """A peak by a parabola through fits without interpolation or blocks, an error to either side of the lowest.
+
+    Where there is no such minimum near by, or the error is unknown or larger than `_WIDE_KMS`, the peak as it is.
+    """
+    step, ends = shared.grid.step, shared.grid.step * shared.shifts[[0, -1]]
+    half, middle, fits = peak[1] / (1.0 + peak[0]), float(np.log1p(peak[0])), {0: fit}
+    if not 0.0 < half * C_KMS < _WIDE_KMS:
+        return peak, fit
+    for _ in range(_STRIDES):
+        low = min(fits, key=lambda k: fits[k].chi2)
+        new = [k for k in (low - 1, low + 1) if k not in fits]
+        if not new:
+            break
+        for k in new:
+            if not ends[0] <= middle + k * half <= ends[1]:
+                return peak, fit
+            fits[k] = solve_at(one.exact, shared.basis, shared.exact, (middle + k * half) / step)
+    else:
+        return peak, fit
+    near = np.array([low - 1, low, low + 1])
+    log_z, log_err, _ = posterior.refine_minimum(middle + half * near, np.array([fits[k].chi2 for k in near]))
+    if not np.isfinite(log_err):
+        return peak, fit
+    best = solve_at(one.exact, shared.basis, shared.exact, log_z / step)
+    if best.chi2 > fits[low].chi2:
+        log_z, best = middle + half * low, fits[low]
+    return (float(np.expm1(log_z)), float(log_err * np.exp(log_z)), best.chi2), best
 
 
 def _model(shared: Field, one: Single, best: Solution, design: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

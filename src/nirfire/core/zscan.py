@@ -9,6 +9,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from . import specprep
+from .lsf import C_KMS
 from .templates import TemplateSet, on_grid
 from .zcolumns import basis_of, sampling_of
 from .zfinish import Field, Prepared, Single, finish
@@ -56,7 +57,7 @@ def fit_redshift(
     Raises
     ------
     ValueError
-        Shapes differ, wavelengths do not increase, unknown grating, or fewer than 20 usable pixels.
+        Shapes differ, wavelengths do not increase, unknown grating, no redshift to try, or fewer than 20 usable pixels.
     """
     flux, ivar = np.asarray(flux, dtype=float), np.asarray(ivar, dtype=float)
     if not np.shape(wave) == flux.shape == ivar.shape or flux.ndim != 1:
@@ -107,7 +108,7 @@ def fit_redshifts(
     Raises
     ------
     ValueError
-        Shapes differ, wavelengths do not increase, or unknown grating.
+        Shapes differ, wavelengths do not increase, unknown grating, or no redshift to try.
 
     Notes
     -----
@@ -122,8 +123,8 @@ def fit_redshifts(
     if wave.ndim != 1 or flux.ndim != 2 or flux.shape != ivar.shape or flux.shape[1] != wave.size:
         raise ValueError("wave must be one-dimensional, flux and ivar of shape (n_spec, n_wave)")
     finite = np.isfinite(wave)
-    if finite.sum() < MIN_PIXELS or np.any(np.diff(wave[finite]) <= 0):
-        raise ValueError(f"a spectrum needs at least {MIN_PIXELS} pixels of increasing wavelength")
+    if finite.sum() < MIN_PIXELS or np.any(np.diff(wave[finite], prepend=0.0) <= 0):
+        raise ValueError(f"a spectrum needs at least {MIN_PIXELS} pixels of increasing, positive wavelength")
     prepared = [_prepare(wave[finite], f[finite], i[finite], name, settings) for f, i in zip(flux, ivar, strict=True)]
     good = [one for one in prepared if isinstance(one, Prepared)]
     if not good:
@@ -155,8 +156,17 @@ def _threads() -> ThreadpoolController:
 
 def _field(wave: np.ndarray, name: str, templates: TemplateSet, settings: ScanOptions) -> Field:
     """What all spectra on a grid share; the last few are kept, with the columns of their templates."""
-    z_max = SCANS[name].z_max if settings.z_max is None else settings.z_max
+    scan = SCANS[name]
+    z_max = scan.z_max if settings.z_max is None else settings.z_max
+    if np.diff(_shift_limits((settings.z_min, z_max), scan.coarse / C_KMS)) < 1:
+        text = f"no redshifts to try between {settings.z_min:g} and {z_max:g}: steps are {scan.coarse:g} km/s"
+        raise ValueError(text)
     return _made_field(wave.tobytes(), name, templates, (settings.z_min, z_max), settings.lsf_factor)
+
+
+def _shift_limits(limits: tuple[float, float], step: float) -> tuple[int, int]:
+    """First and last whole shift that lie between two redshifts."""
+    return int(np.ceil(np.log1p(limits[0]) / step)), int(np.log1p(limits[1]) / step)
 
 
 @functools.lru_cache(maxsize=3)
@@ -164,8 +174,8 @@ def _made_field(
     raw: bytes, name: str, templates: TemplateSet, limits: tuple[float, float], lsf_factor: float | None
 ) -> Field:
     wave, scan = np.frombuffer(raw), SCANS[name]
-    grid = on_grid(templates, name, scan.coarse, limits[1], float(np.floor(wave[0] * 50.0) / 50.0))
-    low, high = int(np.ceil(np.log1p(limits[0]) / grid.step)), int(np.log1p(limits[1]) / grid.step)
+    grid = on_grid(templates, name, scan.coarse, limits[1], float(np.floor(wave[0] * 5.0) / 5.0))
+    low, high = _shift_limits(limits, grid.step)
     exact = sampling_of(wave, name, grid, lsf_factor=lsf_factor)
     scanned = exact
     if scan.width * scan.block > 1:

@@ -137,10 +137,11 @@ def read_each(path: Path, grating: str | None = None, units: Units | None = None
     """
     raws = raw_spectra(path)
     sources = [_source(raw) for raw in raws]
-    unique = len(set(sources)) == len(sources) and all(sources)
+    labels = [re.sub(r"[^A-Za-z0-9.+-]+", "-", source) for source in sources]
+    unique = len({label.lower() for label in labels}) == len(labels) and all(labels)
     found = []
     for k, (raw, source) in enumerate(zip(raws, sources, strict=True), start=1):
-        label = "" if len(raws) == 1 else re.sub(r"[^A-Za-z0-9.+-]+", "-", source) if unique else str(k)
+        label = "" if len(raws) == 1 else labels[k - 1] if unique else str(k)
         try:
             spectrum: Spectrum1D | DataError = _made(raw, path, grating, units or Units())
         except DataError as error:
@@ -167,7 +168,7 @@ def _made(raw: Raw, path: Path, given: str | None, units: Units) -> Spectrum1D:
     cards: Cards = {key: _card(raw.header, key) for key in told if _text(raw.header[key])}
     cards |= {"GRATING": (grating, "disperser")} | ({"FILTER": (filter_, "filter")} if filter_ else {})
     if "SRCNAME" not in cards:
-        cards["SRCNAME"] = (source, "name of the source")
+        cards["SRCNAME"] = (_printable(source), "name of the source")
     return Spectrum1D(wave, flux, ivar, grating, filter_, source, correlation, cards)
 
 
@@ -320,4 +321,9 @@ def _text(value: object) -> str:
 
 def _card(header: Mapping[str, Any], key: str) -> tuple[Any, str]:
     value = header[key]
-    return (value.strip() if isinstance(value, str) else value, "")
+    return (_printable(value.strip()) if isinstance(value, str) else value, "")
+
+
+def _printable(text: str) -> str:
+    """Text as a FITS header can hold it: other characters become question marks."""
+    return "".join(one if " " <= one <= "~" else "?" for one in text)

@@ -135,9 +135,22 @@ def zfit_paths(files: Iterable[Path], folder: Path | None = None) -> dict[Path, 
     return found if left else {}
 
 
-def zfit_of_part(zfit: Path, label: str) -> Path:
-    """Path of the fit of one of the spectra of a file; `label` tells it from the others, and may be empty."""
-    return zfit.with_name(f"{zfit.name.removesuffix(ZFIT)}_{label}{ZFIT}") if label else zfit
+def zfit_of_part(file: Path, label: str, targets: Mapping[Path, Path]) -> Path:
+    """Path of the fit of one of the spectra of a file.
+
+    Parameters
+    ----------
+    file : Path
+    label : str
+        What tells it from the others of its file; empty where it is the only one.
+    targets : mapping of Path to Path
+        What `zfit_paths` gave. Where the fit of another file has the path already, it is called after the whole name.
+    """
+    zfit = targets[file]
+    if not label:
+        return zfit
+    path = zfit.with_name(f"{zfit.name.removesuffix(ZFIT)}_{label}{ZFIT}")
+    return zfit.with_name(f"{file.name}_{label}{ZFIT}") if path in targets.values() else path
 
 
 def _stem(file: Path, level: int) -> str:
