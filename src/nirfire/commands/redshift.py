@@ -119,6 +119,12 @@ def _check(options: RedshiftOptions, settings: RedshiftSettings) -> None:
     z_max = settings.z_max
     if z_max is not None and z_max <= settings.z_min:
         raise DataError(f"no redshift between {settings.z_min:g} and {z_max:g}", key="--z-max", remedy="raise it")
+    if options.folder is not None:
+        try:
+            options.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            text = f"no folder can be made: {error.strerror}"
+            raise DataError(text, file=options.folder, key="--out", remedy="name another") from error
 
 
 def _fit_all(

@@ -76,12 +76,17 @@ def fitter(processes: int, settings: RedshiftSettings) -> Iterator[Fitter]:
     if processes == 1:
         yield lambda groups: (fit_group(group, settings) for group in groups)
         return
-    spawn = multiprocessing.get_context("spawn")
+    spawn, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
     pool = ProcessPoolExecutor(processes, spawn, _begin, (thread_environment(), os.getpid()))
     try:
         yield lambda groups: _in_pool(pool, groups, settings)
+    except KeyboardInterrupt:  # which does not wait for what is begun
+        for worker in multiprocessing.active_children():
+            if worker not in others:
+                worker.kill()
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the rest
+        pool.shutdown(cancel_futures=True)
 
 
 def _in_pool(pool: ProcessPoolExecutor, groups: Sequence[Sequence[Item]], settings: RedshiftSettings) -> Iterator[Rows]:
@@ -124,8 +129,12 @@ def fit_group(items: Sequence[Item], settings: RedshiftSettings) -> Rows:
         if isinstance(result, ValueError):
             rows[item.place] = _failed(item, str(result))
             continue
-        with recording(_provenance(item, settings)):
-            fit_of(result, item.spectrum, settings).write(item.zfit)
+        try:
+            with recording(_provenance(item, settings)):
+                fit_of(result, item.spectrum, settings).write(item.zfit)
+        except OSError as error:  # a full disk, or a folder that is not ours
+            rows[item.place] = _failed(item, f"{item.zfit} cannot be written: {error.strerror or error}")
+            continue
         rows[item.place] = _row(item, result, each)
     return rows
 

@@ -15,6 +15,7 @@ from .published import Shape
 _HUBBLE_TIME_GYR = 14.45
 _OMEGA_M = 0.3111
 _UV_STEP_KMS = 500.0
+_SEEN = 0.9  # of the shortest wavelength of interest: what the line-spread function may bring from below
 _BLUE = ("burst_3Myr", "young_10Myr_av1.5_steep", "power_law")
 """Continua of galaxies young enough to be seen beyond z = 6."""
 _WINGS = (20.0, 22.5)
@@ -224,7 +225,7 @@ def on_grid(templates: TemplateSet, grating: str, step_kms: float, z_max: float,
         z_min=np.concatenate([source.z_min, np.zeros(n)]),
         z_max=np.concatenate([source.z_max, np.full(n, np.inf)]),
         wing=wing.astype(np.int64),
-        uv=np.array([_transmission(wave, step, (z_max, wave_min), float(one)) for one in wings]),
+        uv=_transmissions(wave, step, (z_max, wave_min), wings),
         star_names=stars.names,
         stars=np.ascontiguousarray(continuum.resample_log(stars.flux[0], stars.step, step).T),
     )
@@ -240,17 +241,22 @@ def uv_stride(step: float) -> int:
     return max(1, round(_UV_STEP_KMS / C_KMS / step))
 
 
-def _transmission(wave: np.ndarray, step: float, limits: tuple[float, float], log_column: float) -> np.ndarray:
-    """Transmission at z = exp(i uv_stride step) - 1 of the rest-frame cells below 0.15 um, shape (n_shift, n_uv).
+def _transmissions(wave: np.ndarray, step: float, limits: tuple[float, float], log_columns: np.ndarray) -> np.ndarray:
+    """Transmission at z = exp(i uv_stride step) - 1 of the rest-frame cells below 0.15 um, for each damping wing.
 
-    `limits`: highest redshift, and wavelength [um] below which nothing is wanted.
+    `limits`: highest redshift, and wavelength [um] below which nothing is wanted: there it is 1.
+    Shape (n_wings, n_shift, n_uv).
     """
     z_max, wave_min = limits
     n_uv = int(np.searchsorted(wave, _IGM_UM)) if _IGM_UM * (1.0 + z_max) > wave_min else 0
     shifts = np.arange(0, int(np.log1p(z_max) / step) + 4, uv_stride(step))
-    uv = np.ones((shifts.size, n_uv))
+    uv = np.ones((log_columns.size, shifts.size, n_uv))
     for i, shift in enumerate(shifts):
         z = np.expm1(shift * step)
-        if _IGM_UM * (1.0 + z) > wave_min:
-            uv[i] = igm.transmission(wave[:n_uv], z, damping=True, log_column=log_column)
+        seen = slice(int(np.searchsorted(wave[:n_uv], _SEEN * wave_min / (1.0 + z))), n_uv)
+        if seen.start < n_uv:
+            uv[:, i, seen] = igm.transmission(wave[seen], z)
+            if z >= igm.NEUTRAL_Z:
+                for k, log_column in enumerate(log_columns):
+                    uv[k, i, seen] *= np.exp(-igm.damping_wing(wave[seen], z, float(log_column)))
     return uv
