@@ -78,14 +78,14 @@ def fitter(processes: int, settings: RedshiftSettings) -> Iterator[Fitter]:
         return
     spawn, others = multiprocessing.get_context("spawn"), multiprocessing.active_children()
     pool = ProcessPoolExecutor(processes, spawn, _begin, (thread_environment(), os.getpid()))
+    done = False
     try:
         yield lambda groups: _in_pool(pool, groups, settings)
-    except KeyboardInterrupt:  # which does not wait for what is begun
-        for worker in multiprocessing.active_children():
+        done = True
+    finally:
+        for worker in () if done else multiprocessing.active_children():  # an interrupt does not wait for what is begun
             if worker not in others:
                 worker.kill()
-        raise
-    finally:
         pool.shutdown(cancel_futures=True)
 
 
