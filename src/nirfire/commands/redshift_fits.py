@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -141,11 +142,18 @@ def fit_group(items: Sequence[Item], settings: RedshiftSettings) -> Rows:
 
 def _provenance(item: Item, settings: RedshiftSettings) -> Provenance:
     """How a fit is made: settings, and the content of its file."""
-    name, content = Path(item.file).name, hashlib.sha256(Path(item.file).read_bytes()).hexdigest()[:16]
+    path = Path(item.file)
+    name, content = path.name, _content(path, path.stat().st_mtime_ns)
     told = {"source": item.spectrum.source, "grating": item.spectrum.grating}
     facts = {"task": "redshift", "settings": settings.model_dump(), "arguments": told, "inputs": {name: content}}
     text = json.dumps(facts)
     return Provenance(text, hashlib.sha256(text.encode()).hexdigest()[:16], "")
+
+
+@functools.lru_cache(maxsize=1)
+def _content(path: Path, _changed: int) -> str:
+    """Hash of a file, computed once for all spectra in it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _results(spectra: Sequence[Spectrum1D], settings: RedshiftSettings) -> list[RedshiftResult | ValueError]:

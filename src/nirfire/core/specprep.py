@@ -6,12 +6,12 @@ import numpy as np
 from scipy.ndimage import median_filter
 from scipy.special import ndtr
 
+from .grids import RANGES
 from .lsf import FWHM_TO_SIGMA, pixel_edges, resolving_power
 
 _NOISE_WINDOW = 15
 _LOCAL_WINDOW = 61
 _UNTRUSTED = 0.5  # of the flux: error where the flux calibration is an extrapolation
-_TRUSTED_UM = {"PRISM": (0.60, 5.30), "G140M": (0.70, 1.89), "G235M": (1.66, 3.17), "G395M": (2.87, 5.27)}
 
 
 def usable_pixels(wave: np.ndarray, flux: np.ndarray, ivar: np.ndarray, *, edge: int) -> np.ndarray:
@@ -82,8 +82,8 @@ def untrusted_errors(wave: np.ndarray, flux: np.ndarray, err: np.ndarray, gratin
         In quadrature with half of the local level, fully so 2 % of the wavelength beyond the range. The level is a
         running median: a line on a faint continuum keeps its significance.
     """
-    blue, red = _TRUSTED_UM[grating.replace("H", "M")]
-    beyond = np.clip(np.maximum(blue - wave, wave - red) / (0.02 * wave), 0.0, 1.0)
+    blue, red = zip(*(ends for (name, _), ends in RANGES.items() if name == grating), strict=True)
+    beyond = np.clip(np.maximum(min(blue) - wave, wave - max(red)) / (0.02 * wave), 0.0, 1.0)
     if not beyond.any():
         return err
     level = smooth_level(flux, window=_LOCAL_WINDOW)

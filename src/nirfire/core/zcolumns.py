@@ -116,8 +116,19 @@ def sampling_of(
     return Sampling(runs(width), runs(width * block), block)
 
 
-def in_limits(basis: Basis, shift: float) -> np.ndarray:
-    """Which columns may be used at ln(1+z) = shift * step, shape (n_columns,) bool."""
+@numba.njit(cache=True)
+def lagrange(offset: float, size: int) -> np.ndarray:
+    """Weights of `size` equidistant points for a place `offset` (0 to 1) behind the middle one, shape (size,)."""
+    out = np.ones(size)
+    for k in range(size):
+        for other in range(size):
+            if other != k:
+                out[k] *= (offset + size // 2 - 1 - other) / (k - other)
+    return out
+
+
+def in_limits(basis: Basis, shift: float | np.ndarray) -> np.ndarray:
+    """Which columns may be used at ln(1+z) = shift * step, bool, shape (n_columns,); (n, n_columns) of shifts (n, 1)."""
     z = np.expm1(shift * basis.step)
     return (z <= basis.z_max) & (z >= basis.z_min)
 
@@ -133,9 +144,7 @@ def broad_columns(basis: Basis, pixels: Pixels, shift: float, *, limits: bool = 
     if abs(t) < 1e-9:
         _continua(values, basis, pixels.response, use, whole, 1.0)
     else:
-        weights = (-t * (t - 1) * (t - 2) / 6, (t + 1) * (t - 1) * (t - 2) / 2, -(t + 1) * t * (t - 2) / 2,
-                   (t + 1) * t * (t - 1) / 6)  # fmt: skip
-        for k, weight in enumerate(weights):
+        for k, weight in enumerate(lagrange(t, 4)):
             _continua(values, basis, pixels.response, use, whole - 1 + k, weight)
     fill_lines(values, use.size, stretch, basis.broad, pixels.low, pixels.high, pixels.lsf, np.empty(0, dtype=np.int64))
     floor = np.concatenate([FAINT * basis.peak[use], np.zeros(m)])

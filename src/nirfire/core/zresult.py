@@ -25,9 +25,10 @@ class GratingScan(NamedTuple):
     spacing: int = 1  # coarse steps between which these are interpolated
 
 
-_MEDIUM, _HIGH = GratingScan(100.0, 10.0, 15.0, 5, 1, 4, 5), GratingScan(30.0, 5.0, 15.0, 15, 3, 4, 15)
+_MEDIUM = GratingScan(100.0, 10.0, 15.0, hold=5, block=4, spacing=5)
+_HIGH = GratingScan(30.0, 5.0, 15.0, hold=15, width=3, block=4, spacing=15)
 SCANS = {
-    "PRISM": GratingScan(500.0, 30.0, 20.0, 3),
+    "PRISM": GratingScan(500.0, 30.0, 20.0, hold=3),
     **dict.fromkeys(("G140M", "G235M", "G395M"), _MEDIUM),
     **dict.fromkeys(("G140H", "G235H", "G395H"), _HIGH),
 }

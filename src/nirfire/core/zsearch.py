@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from .nnls import active_set, scratch
-from .zcolumns import Basis, Columns, Sampling, broad_columns, narrow_columns
+from .zcolumns import Basis, Columns, Sampling, broad_columns, in_limits, lagrange, narrow_columns
 from .zgram import Spectra, broad_normal, chi2_of, narrow_normal, reduce_one, solve_all
 from .zshelf import STENCIL, Shelf, in_all
 
@@ -78,9 +78,7 @@ Memo = dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]
 def fine_scan(one: Spectra, shelf: Shelf, memo: Memo, shifts: np.ndarray) -> np.ndarray:
     """chi2 of one spectrum at increasing shifts close together, shape (n_z,), by interpolated normal equations."""
     nodes = _nodes_between(one, shelf, memo, float(shifts[0]), float(shifts[-1]))
-    z = np.expm1(shifts * shelf.basis.step)[:, None]
-    order = nodes.columns
-    allowed = (z <= shelf.basis.z_max[order]) & (z >= shelf.basis.z_min[order])
+    allowed = in_limits(shelf.basis, shifts[:, None])[:, nodes.columns]
     chi2 = np.empty(shifts.size)
     _scan_nodes(nodes, shifts - nodes.first, allowed, float(one.total[0]), chi2)
     return chi2
@@ -124,15 +122,12 @@ def normal_of(one: Spectra, held: Columns, sharp: Columns) -> tuple[np.ndarray, 
 @numba.njit(cache=True, fastmath=True)
 def _blend(nodes: Nodes, position: float, gram: np.ndarray, rhs: np.ndarray) -> None:
     """Lagrange interpolation with STENCIL nodes about `position`, counted from the first."""
-    start = int(np.floor(position)) - STENCIL // 2 + 1
+    whole = int(np.floor(position))
+    start, weights = whole - STENCIL // 2 + 1, lagrange(position - whole, STENCIL)
     gram[:] = 0.0
     rhs[:] = 0.0
     for k in range(STENCIL):
-        weight = 1.0
-        for other in range(STENCIL):
-            if other != k:
-                weight *= (position - start - other) / (k - other)
-        node = nodes.gram[start + k]
+        weight, node = weights[k], nodes.gram[start + k]
         for i in range(rhs.size):
             for j in range(i + 1):
                 gram[i, j] += weight * node[i, j]

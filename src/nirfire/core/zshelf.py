@@ -7,24 +7,12 @@ import functools
 import numba
 import numpy as np
 
-from .zcolumns import Basis, Columns, Sampling, broad_columns, in_limits, narrow_columns
+from .zcolumns import Basis, Columns, Sampling, broad_columns, in_limits, lagrange, narrow_columns
 
 ROOM = 250_000_000
 """Bytes."""
 STENCIL = 6
 """Points that interpolation takes."""
-
-
-@functools.lru_cache(maxsize=64)
-def lagrange(offset: float, size: int = STENCIL) -> np.ndarray:
-    """Weights of `size` equidistant points for a place `offset` (0 to 1) behind the middle one, shape (size,)."""
-    nodes = np.arange(size) - (size // 2 - 1)
-    out = np.ones(size)
-    for k in range(size):
-        for other in range(size):
-            if other != k:
-                out[k] *= (offset - nodes[other]) / (nodes[k] - nodes[other])
-    return out
 
 
 def in_all(sets: list[np.ndarray]) -> np.ndarray:
@@ -65,9 +53,7 @@ class Shelf:
 
     def held(self, shift: int) -> Columns:
         """Broad columns at a multiple of the spacing, those alone that may be used there."""
-        kept = self._lattice(shift)
-        alive = in_limits(self.basis, float(shift))[kept.columns]
-        return kept if alive.all() else Columns(kept.columns[alive], kept.rows, kept.values[:, alive])
+        return self._allowed(self._lattice(shift), shift)
 
     def broad(self, shift: int) -> Columns:
         """Broad columns, whatever the limits of redshift say."""
@@ -77,7 +63,7 @@ class Shelf:
         around = [self._lattice((low + k) * self.spacing) for k in range(1 - STENCIL // 2, 1 + STENCIL // 2)]
         common = in_all([one.columns for one in around])
         values = np.zeros((around[0].rows.size, common.size))
-        for weight, one in zip(lagrange(left / self.spacing), around, strict=True):
+        for weight, one in zip(lagrange(left / self.spacing, STENCIL), around, strict=True):
             same = one.columns.size == common.size
             part = one.values if same else one.values[:, np.searchsorted(one.columns, common)]
             _add(values, np.ascontiguousarray(part), weight)
@@ -90,10 +76,11 @@ class Shelf:
             self._keep(self._narrow, shift, made)
         else:
             made = self._narrow[shift]
-        if not limits:
-            return made
-        alive = in_limits(self.basis, float(shift))[made.columns]
-        return made if alive.all() else Columns(made.columns[alive], made.rows, made.values[:, alive])
+        return self._allowed(made, shift) if limits else made
+
+    def _allowed(self, kept: Columns, shift: int) -> Columns:
+        alive = in_limits(self.basis, float(shift))[kept.columns]
+        return kept if alive.all() else Columns(kept.columns[alive], kept.rows, kept.values[:, alive])
 
     def _lattice(self, shift: int) -> Columns:
         if shift in self._broad:

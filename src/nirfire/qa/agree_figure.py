@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nirfire.core.lsf import C_KMS
 from nirfire.products.joint_redshift import JointFit
 from nirfire.products.zfit import RedshiftFit, warnings_said
 from nirfire.qa.canvas import COLOURS, new_figure, save_png
@@ -15,7 +16,6 @@ from nirfire.qa.canvas import COLOURS, new_figure, save_png
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-C_KMS = 299792.458
 SHADES = ("box", "truth", "mark", "line", "data")
 HALF_KMS = 2500.0  # half width of the zoom
 LEAST = 1e-5  # of p(z) that is drawn, relative to the peak

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nirfire.simulate.seds import dust
+from nirfire.simulate.seds import C_KMS, dust
 
 Array = NDArray[np.float64]
 
@@ -148,5 +148,5 @@ def broad(rng: np.random.Generator, width: float, scatter: float = 0.15) -> Line
 
 def lyman_alpha(flux: float, width: float, shift: float) -> Lines:
     """Lyman-alpha alone, `shift` km/s to the red of the systemic redshift."""
-    wave = 0.1215670 * (1.0 + shift / 299792.458)
+    wave = 0.1215670 * (1.0 + shift / C_KMS)
     return Lines(np.array([wave]), np.array([flux]), np.array([width]))

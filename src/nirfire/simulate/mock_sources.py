@@ -17,7 +17,6 @@ from nirfire.simulate.mock_lines import Lines
 
 Array = NDArray[np.float64]
 
-C_KMS = 299792.458
 
 _Shape = Callable[[Array], Array]  # f_nu at rest wavelengths [um]
 

@@ -16,7 +16,8 @@ from scipy.special import erf
 
 from nirfire.core.grids import wave_grid
 from nirfire.simulate.lsf import uniform_fwhm
-from nirfire.simulate.mock_sources import C_KMS, FIRST, Population, Source, draw_source
+from nirfire.simulate.mock_sources import FIRST, Population, Source, draw_source
+from nirfire.simulate.seds import C_KMS
 
 Array = NDArray[np.float64]
 
