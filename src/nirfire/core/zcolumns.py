@@ -128,7 +128,7 @@ def lagrange(offset: float, size: int) -> np.ndarray:
 
 
 def in_limits(basis: Basis, shift: float | np.ndarray) -> np.ndarray:
-    """Which columns may be used at ln(1+z) = shift * step, bool, shape (n_columns,); (n, n_columns) of shifts (n, 1)."""
+    """Which columns may be used at ln(1+z) = shift * step: bool, (n_columns,), or (n, n_columns) of (n, 1) shifts."""
     z = np.expm1(shift * basis.step)
     return (z <= basis.z_max) & (z >= basis.z_min)
 
