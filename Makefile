@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.nirfire-installed
 JOBS ?= 2
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .PHONY: setup demo test test-all bench docs lint clean
 
@@ -20,10 +21,10 @@ demo: setup
 	$(BIN)/nirfire demo -j $(JOBS)
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: setup lint
-	$(BIN)/python -m pytest -m ''
+	$(PYTEST) -m ''
 
 lint: setup
 	$(BIN)/ruff check .

@@ -185,14 +185,14 @@ def _parts(grating: str, drawn: mocks.Mocks) -> tuple[float, float, float]:
     """CPU time of preparation and of the coarse scan of a batch [s], and of a dense scan of one spectrum [ms]."""
     settings, scan = zscan.ScanOptions(), zscan.SCANS[grating]
     pairs = list(zip(drawn.flux, drawn.ivar, strict=True))
-    preparing, made = clock(lambda: [zscan._prepare(drawn.wave, f, i, grating, settings) for f, i in pairs])
-    shared = zscan._field(drawn.wave, grating, load_templates(), settings)
+    preparing, made = clock(lambda: [zscan.prepare(drawn.wave, f, i, grating, settings) for f, i in pairs])
+    shared = zscan.field_of(drawn.wave, grating, load_templates(), settings)
     weight, flux, poly = (np.array(one) for one in zip(*((p.ivar, p.flux, p.poly) for p in made), strict=True))
     spectra = zgram.gather(weight, flux, poly, settings.polynomial_prior)
     binned = spectra.binned(scan.width, scan.block)
 
     def scanned() -> object:
-        with zscan._threads().limit(limits=1, user_api="blas"):
+        with zscan.threads().limit(limits=1, user_api="blas"):
             return zsearch.coarse_scan(binned, shared.shelf, shared.shifts, hold=scan.hold)
 
     coarse, _ = clock(scanned)

@@ -10,12 +10,13 @@ project = "nirfire"
 copyright = "the nirfire team"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "index"
 exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+nb_execution_mode = "off"  # the notebook holds its outputs
 
 napoleon_google_docstring = False
 napoleon_use_rtype = False

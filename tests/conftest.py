@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,8 +50,28 @@ def nirfire(*arguments: object, cwd: Path, env: dict[str, str] | None = None) ->
 
 
 @pytest.fixture(scope="session")
-def small_demo(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """The small demo: three sources, three nods, one detector, raw ramps to redshifts."""
-    folder = tmp_path_factory.mktemp("line")
-    done = nirfire("demo", "--size", "small", "-w", "demo", "-j", 2, cwd=folder)
-    return Ran(done.returncode, done.stdout, done.stderr, Workspace(folder / "demo", "demo"))
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of one test run have in common (``pytest -n 2``), for what is costly to make."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let one process of the test run in, the others wait."""
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_demo(shared_folder: Path) -> Ran:
+    """The small demo: three sources, three nods, one detector, raw ramps to redshifts; made once in a test run."""
+    folder = shared_folder / "line"
+    folder.mkdir(exist_ok=True)
+    told = folder / "told.json"
+    with one_at_a_time(folder):
+        if not told.exists():
+            done = nirfire("demo", "--size", "small", "-w", "demo", "-j", 2, cwd=folder)
+            told.write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
+    return Ran(*json.loads(told.read_text()), Workspace(folder / "demo", "demo"))

@@ -13,6 +13,7 @@ import typer
 
 from nirfire import __version__
 from nirfire.cli_files import File, Items, extract, one_of, redshift, templates_build
+from nirfire.cli_inspect import export, inspect, report, votes
 from nirfire.errors import NirfireError
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ app.add_typer(templates, name="templates")
 templates.command("build")(templates_build)
 mask = typer.Typer(no_args_is_help=True, help="Pixels that are left out by hand: DS9 regions, one file per exposure.")
 app.add_typer(mask, name="mask")
-app.command()(redshift)
-app.command()(extract)
+app.add_typer(votes, name="votes")
 
 Target = Annotated[
     Path, typer.Argument(help="Folder of exposures, observations.toml (or its folder), or a workspace that was run.")
@@ -336,6 +336,10 @@ def demo(
 def version() -> None:
     """Print the version."""
     sys.stdout.write(f"{__version__}\n")
+
+
+for command in (redshift, extract, inspect, report, export):
+    app.command()(command)
 
 
 class Interrupted(BaseException):

@@ -61,6 +61,12 @@ class DemoOptions:
     groups: int = 5
 
 
+def truth_folder(workspace: Workspace) -> Path | None:
+    """The truth tables of a demo's workspace; None where it is no demo."""
+    folder = workspace.folder / RAW / TRUTH
+    return folder if folder.is_dir() else None
+
+
 def run_demo(workspace: Workspace, demo: DemoOptions, options: RunOptions, progress: Progress) -> RunReport:
     """Simulate and reduce.
 

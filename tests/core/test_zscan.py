@@ -248,8 +248,8 @@ def test_redshift_and_error_are_those_of_fits_without_interpolation():
     flux = galaxy(wave, "PRISM", 3.3) + np.random.default_rng(8).normal(0, err, wave.size)
     ivar = np.full(wave.size, err**-2.0)
     found = zscan.fit_redshift(wave, flux, ivar, grating="PRISM", templates=load_templates(), options=OPTIONS)
-    shared = zscan._field(wave, "PRISM", load_templates(), OPTIONS)
-    one = zscan._prepare(wave, flux, ivar, "PRISM", OPTIONS)
+    shared = zscan.field_of(wave, "PRISM", load_templates(), OPTIONS)
+    one = zscan.prepare(wave, flux, ivar, "PRISM", OPTIONS)
     exact = zgram.gather(one.ivar[None], one.flux[None], one.poly[None], OPTIONS.polynomial_prior)
     place = np.log1p(found.z_best) + np.array([-1, 0, 1]) * found.z_err / (1 + found.z_best)
     chi2 = [zsearch.solve_at(exact, shared.basis, shared.exact, u / shared.grid.step).chi2 for u in place]

@@ -5,6 +5,7 @@ A block is fenced and marked sh, bash, shell or console. An HTML comment just be
     <!-- runs in: observation -->
     <!-- runs in: observation, exit 3 -->     it ends with this exit code
     <!-- runs in: observation, slow -->       only make test-all runs it; quick tests find its results in place
+    <!-- runs in: observation, serves -->     it prints an address that answers, until Ctrl-C
 
 A block marked python runs too when such a comment stands before it. The blocks of a page that share a setting run in
 order in one folder; like the commands of one terminal, later ones know the variables and the folder of earlier ones.
@@ -19,6 +20,8 @@ import os
 import re
 import signal
 import subprocess
+import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -30,7 +33,8 @@ from markdown_it.token import Token
 
 SHELL, PYTHON = ("sh", "bash", "shell", "console"), "python"
 SETTING = re.compile(r"<!--\s*runs in:\s*(?P<setting>\w+)(?P<options>[\w ,]*?)\s*-->\s*")
-OPTION = re.compile(r"(?P<slow>slow)|exit (?P<exit>\d+)")
+OPTION = re.compile(r"(?P<slow>slow)|(?P<serves>serves)|exit (?P<exit>\d+)")
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/\S*")
 PRINTS = re.compile(r"<!--\s*prints\s*-->\s*")
 BORDERS = re.compile(r"[\u2500-\u257f\s]+")
 COMMAND = re.compile(r"\s*(\$|nirfire|make|pip|git|export|cd) ")
@@ -64,6 +68,8 @@ class Block:
         How it ends.
     slow : bool
         Not for quick tests.
+    serves : bool
+        It goes on until Ctrl-C.
     prints : tuple of str
         Lines that it prints among others.
     """
@@ -74,6 +80,7 @@ class Block:
     setting: str
     exit_code: int = 0
     slow: bool = False
+    serves: bool = False
     prints: tuple[str, ...] = ()
 
     def unprinted(self, printed: str) -> str | None:
@@ -117,7 +124,10 @@ class Sandbox:
         private.mkdir(exist_ok=True)
         (private / "failed").unlink(missing_ok=True)
         environment = {**self.environment, "BLOCKS": str(private)}
-        code, printed = self._bash(PREAMBLE + block.script, environment)
+        script = PREAMBLE + block.script
+        if block.serves:
+            return self._serve(block, script, environment)
+        code, printed = self._bash(script, environment)
         if code == block.exit_code:
             if (line := block.unprinted(printed)) is not None:
                 raise BadBlock(f"{block.page}:{block.line}: did not print: {line}\n--- printed ---\n{printed[-SHOWN:]}")
@@ -130,8 +140,39 @@ class Sandbox:
         ended = "did not end in time" if code is None else f"ended with exit code {code}{expected}"
         raise BadBlock(f"{block.page}:{line}: {ended}\n{block.script}\n--- printed ---\n{printed[-SHOWN:]}")
 
+    def _serve(self, block: Block, script: str, environment: dict[str, str]) -> str:
+        """Start a server, ask for the page whose address it prints, and end it; what it printed, or BadBlock."""
+        process = self._start(script, {**environment, "BROWSER": "true"})
+        assert process.stdout is not None
+        late = threading.Timer(self.minutes * 60, os.killpg, (process.pid, signal.SIGKILL))
+        late.start()
+        try:
+            printed = ""
+            while (line := process.stdout.readline()) and ADDRESS.search(printed := printed + line) is None:
+                pass
+            address = ADDRESS.search(printed)
+            if address is None:
+                raise BadBlock(
+                    f"{block.page}:{block.line}: printed no address\n{block.script}\n--- printed ---\n{printed}"
+                )
+            with urllib.request.urlopen(address[0], timeout=30) as answer:
+                assert answer.status == 200
+            os.killpg(process.pid, signal.SIGINT)
+            return printed + process.communicate()[0]
+        finally:
+            late.cancel()
+
     def _bash(self, script: str, environment: dict[str, str]) -> tuple[int | None, str]:
-        process = subprocess.Popen(
+        process = self._start(script, environment)
+        try:
+            printed, _ = process.communicate(timeout=self.minutes * 60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return None, process.communicate()[0]
+        return process.returncode, printed
+
+    def _start(self, script: str, environment: dict[str, str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             ["bash", "-c", script],
             cwd=self.folder,
             env=environment,
@@ -142,12 +183,6 @@ class Sandbox:
             errors="replace",
             start_new_session=True,
         )
-        try:
-            printed, _ = process.communicate(timeout=self.minutes * 60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return None, process.communicate()[0]
-        return process.returncode, printed
 
 
 def find_blocks(text: str, page: str) -> list[Block]:
@@ -223,8 +258,11 @@ def _with_options(block: Block, options: str) -> Block:
     for option in filter(None, (o.strip() for o in options.split(","))):
         match = OPTION.fullmatch(option)
         if match is None:
-            raise BadBlock(f"{block.page}:{block.line - 1}: {option!r} is neither 'slow' nor 'exit N'")
-        block = replace(block, slow=True) if match["slow"] else replace(block, exit_code=int(match["exit"]))
+            raise BadBlock(f"{block.page}:{block.line - 1}: {option!r} is none of 'slow', 'serves' and 'exit N'")
+        if match["exit"]:
+            block = replace(block, exit_code=int(match["exit"]))
+        else:
+            block = replace(block, **{match[0]: True})
     return block
 
 

@@ -13,7 +13,7 @@ from nirfire.pipeline.jobs import DONE, NO_WORK, SKIPPED, Outcome
 from nirfire.pipeline.report import RunReport, StageReport
 from nirfire.products.naming import SPEC, ZFIT
 from nirfire.products.spectrum import Spectrum
-from nirfire.qa.metrics import METRICS, demo_metrics
+from nirfire.qa.metrics import METRICS, demo_metrics, read_metrics
 
 REPORT = RunReport(
     (
@@ -90,3 +90,21 @@ def test_a_run_that_found_part_of_it_done_says_so(workspace, truth_folder):
 def test_absent_truth_is_said(workspace, tmp_path):
     with pytest.raises(DataError, match="truth table not found"):
         demo_metrics(workspace, tmp_path / "nowhere", REPORT)
+
+
+def test_a_report_without_a_run_keeps_what_the_run_cost(workspace, truth_folder):
+    before = demo_metrics(workspace, truth_folder, REPORT)
+    after = demo_metrics(workspace, truth_folder, RunReport(()))
+    assert after == before
+    (workspace.report / METRICS).unlink()
+    never = demo_metrics(workspace, truth_folder, RunReport(()))
+    assert never["stages"] == []
+    assert not any(m["unit"] in ("s", "GB") for m in never["metrics"])
+
+
+def test_damaged_metrics_are_said(workspace):
+    assert read_metrics(workspace) == {}
+    workspace.report.mkdir()
+    (workspace.report / METRICS).write_text('{"a": ')
+    with pytest.raises(DataError, match="damaged"):
+        read_metrics(workspace)

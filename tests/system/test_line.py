@@ -58,11 +58,14 @@ def test_metrics_meet_their_goals(small_demo):
 
 
 def test_the_report_shows_every_stage_of_every_source(small_demo):
-    page = (small_demo.place.report / "index.html").read_text()
-    assert "http://" not in page
-    assert "https://" not in page
+    report = small_demo.place.report
+    for page in report.rglob("*.html"):
+        text = page.read_text()
+        assert "http://" not in text
+        assert "https://" not in text
     for source in truth(small_demo.place):
-        figures = list((small_demo.place.report / "figures").glob(f"source-{source}-*.png"))
+        page = (report / "sources" / f"{source}.html").read_text()
+        figures = list((report / "figures").glob(f"source-{source}-*.png"))
         assert len(figures) >= 4
         assert all(f.name in page for f in figures)
 

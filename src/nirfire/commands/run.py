@@ -9,13 +9,13 @@ from typing import Any
 
 from nirfire.commands.aim import BAD_JOBS, UNUSABLE, Aim
 from nirfire.commands.output import say, show_rows
-from nirfire.demo import RAW, DemoOptions, run_demo
+from nirfire.demo import DemoOptions, run_demo, truth_folder
 from nirfire.errors import NirfireError
 from nirfire.pipeline.jobs import BAD, BLOCKED, DONE, NO_WORK, SKIPPED
 from nirfire.pipeline.report import RunReport
 from nirfire.pipeline.run import RunOptions, default_jobs, run_observation
 from nirfire.pipeline.target import Observation
-from nirfire.products.naming import METRICS, PAGE, TRUTH, Workspace
+from nirfire.products.naming import METRICS, PAGE, Workspace
 from nirfire.progress import TerminalProgress
 
 SHOWN = {
@@ -65,14 +65,23 @@ def _run_one(observation: Observation, options: RunOptions, compare: Path | None
     place = observation.workspace
     with TerminalProgress() as progress:
         report = run_observation(observation, options, progress.hooks)
-    if options.selection.shard is None:
-        if with_report and (compare or _is_news(report) or _report_is_old(place)):
-            from nirfire.qa.report import write_report
-
-            write_report(place, report, published=compare, processes=options.jobs or default_jobs())
+        whole = options.selection.shard is None
+        if whole and with_report and (compare or _is_news(report) or _report_is_old(place)):
+            _write_report(place, report, options, progress, compare)
+    if whole:
         _show_catalogue(place)
     _tell(place, report)
     return report.exit_code
+
+
+def _write_report(
+    place: Workspace, report: RunReport, options: RunOptions, progress: TerminalProgress, compare: Path | None
+) -> None:
+    from nirfire.qa.report import write_report
+
+    processes = options.jobs or default_jobs()
+    truth = truth_folder(place)
+    write_report(place, report, truth=truth, progress=progress.hooks, published=compare, processes=processes)
 
 
 def _is_news(report: RunReport) -> bool:
@@ -110,6 +119,8 @@ def _tell(place: Workspace, report: RunReport) -> None:
         say(f"{report.stale} products are stale; to redo exactly those: nirfire run {place.folder} --rerun stale")
     page = place.report / PAGE
     say(f"products: {place.folder}" + (f"\nreport: {page}" if page.exists() else ""))
+    if place.find_sources():
+        say(f"to grade the redshifts: nirfire inspect {place.folder}")
 
 
 def demo(workspace: Path, chosen: DemoOptions, jobs: int | None) -> int:
@@ -122,15 +133,11 @@ def demo(workspace: Path, chosen: DemoOptions, jobs: int | None) -> int:
     """
     place = Workspace(workspace.resolve(), "demo")
     with TerminalProgress() as progress:
-        report = run_demo(place, chosen, RunOptions(jobs=jobs), progress.hooks)
-    saved = place.report / METRICS
-    if _is_news(report) or not saved.exists():
-        from nirfire.qa.metrics import demo_metrics
-        from nirfire.qa.report import write_report
-
-        tables = place.folder / RAW / TRUTH
-        metrics = demo_metrics(place, tables, report)
-        write_report(place, report, truth=tables, metrics=metrics, processes=jobs or default_jobs())
+        options = RunOptions(jobs=jobs)
+        report = run_demo(place, chosen, options, progress.hooks)
+        saved = place.report / METRICS
+        if _is_news(report) or not saved.exists():
+            _write_report(place, report, options, progress, None)
     rows: list[dict[str, Any]] = json.loads(saved.read_text())["sources"]
     rows.sort(key=lambda row: row["source_id"])
     show_rows(SHOWN_DEMO, rows)

@@ -64,7 +64,7 @@ def finish(shared: Field, one: Single, coarse: np.ndarray, settings: ScanOptions
     (z, chi2), peaks, best = _refine(shared, one, coarse_z, coarse, settings)
     z_best, z_err = float(peaks[0, 0]), float(peaks[0, 1])
     design = on_pixels(shared.basis, best.columns, one.prepared.wave.size)
-    model, continuum = _model(shared, one, best, design)
+    model, continuum = model_of(shared, one, best, design)
     weight = one.prepared.ivar
     use = weight > 0
     used = np.zeros(one.finite.size, dtype=bool)
@@ -206,7 +206,7 @@ def _polished(
     return (float(np.expm1(log_z)), float(log_err * np.exp(log_z)), best.chi2), best
 
 
-def _model(shared: Field, one: Single, best: Solution, design: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def model_of(shared: Field, one: Single, best: Solution, design: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Model and continuum [uJy] on all finite wavelengths."""
     bare, n = design @ best.x, shared.grid.n_continua
     smooth = one.exact.polynomial(one.prepared.poly, one.prepared.flux - bare)

@@ -125,12 +125,12 @@ def fit_redshifts(
     finite = np.isfinite(wave)
     if finite.sum() < MIN_PIXELS or np.any(np.diff(wave[finite], prepend=0.0) <= 0):
         raise ValueError(f"a spectrum needs at least {MIN_PIXELS} pixels of increasing, positive wavelength")
-    prepared = [_prepare(wave[finite], f[finite], i[finite], name, settings) for f, i in zip(flux, ivar, strict=True)]
+    prepared = [prepare(wave[finite], f[finite], i[finite], name, settings) for f, i in zip(flux, ivar, strict=True)]
     good = [one for one in prepared if isinstance(one, Prepared)]
     if not good:
         return [one for one in prepared if isinstance(one, ValueError)]
-    with _threads().limit(limits=1, user_api="blas"):
-        shared = _field(wave[finite], name, templates, settings)
+    with threads().limit(limits=1, user_api="blas"):
+        shared = field_of(wave[finite], name, templates, settings)
         weight, data, poly = (np.array(one) for one in zip(*((g.ivar, g.flux, g.poly) for g in good), strict=True))
         exact = gather(weight, data, poly, settings.polynomial_prior)
         binned = exact.binned(shared.scan.width, shared.scan.block)
@@ -150,11 +150,11 @@ def fit_redshifts(
 
 
 @functools.lru_cache(maxsize=1)
-def _threads() -> ThreadpoolController:
+def threads() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _field(wave: np.ndarray, name: str, templates: TemplateSet, settings: ScanOptions) -> Field:
+def field_of(wave: np.ndarray, name: str, templates: TemplateSet, settings: ScanOptions) -> Field:
     """What all spectra on a grid share; the last few are kept, with the columns of their templates."""
     scan = SCANS[name]
     z_max = scan.z_max if settings.z_max is None else settings.z_max
@@ -184,7 +184,7 @@ def _made_field(
     return Field(name, scan, grid, basis, exact, Shelf(basis, scanned, scan.spacing), np.arange(low, high + 1))
 
 
-def _prepare(
+def prepare(
     wave: np.ndarray, flux: np.ndarray, ivar: np.ndarray, grating: str, settings: ScanOptions
 ) -> Prepared | ValueError:
     use = specprep.usable_pixels(wave, flux, ivar, edge=settings.edge_pixels)

@@ -8,7 +8,8 @@ A workspace looks like this::
       sources/<source>/  <exposure>_<source>_cal.fits _cal_bkgsub.fits,
                          <observation>_<grating>_<filter>_<source>_s2d.fits _spec.fits _zfit.fits,
                          <observation>_<source>_joint.fits _joint_zfit.fits
-      catalogue/  <observation>_summary.ecsv ...
+      catalogue/  <observation>_summary.ecsv ..., <observation>_<table>.ecsv ... (exported)
+      inspection.sqlite (votes on redshifts)
       stuck_closed_shutters.toml, nods.toml (what people say of shutters and nods)
       positions.ecsv (places of the sources in their shutters, instead of the planned ones)
       masks/  <exposure>.reg (drawn by hand), <exposure>_suggested.reg
@@ -33,11 +34,14 @@ S2D, SPEC, ZFIT = "_s2d.fits", "_spec.fits", "_zfit.fits"
 JOINT, JOINT_ZFIT = "_joint.fits", "_joint_zfit.fits"
 SOURCES = "sources"
 TRUTH, METRICS, PAGE = "truth", "metrics.json", "index.html"
+INSPECTION = "inspection.sqlite"  # what people say of redshifts
 LEDGER, EVENTS, LOCK, ORIGIN = "ledger.sqlite", "events", "nirfire.lock", "nirfire.json"
 STUCK_LIST = "stuck_closed_shutters.toml"
 NOD_LIST = "nods.toml"
+EDIT_LOCK = ".edit.lock"  # locked while these lists or the masks are edited
 REGIONS, SUGGESTED = ".reg", "_suggested.reg"  # DS9 regions: a mask, and what it might be made from
 POSITIONS = "positions.ecsv"
+EXPORT = "catalogue"  # stem and folder of the tables of several observations
 ASSOCIATION, SPEC2_PARAMETERS = "_asn.json", "_spec2.asdf"  # of a stock run by hand
 MANIFEST, DOWNLOAD_LOCK = "manifest.ecsv", ".download.lock"  # of a folder of downloads
 METAFILE_PATTERN = re.compile(r"jw\d{11}_\d+_msa\.fits")
@@ -46,6 +50,11 @@ METAFILE_PATTERN = re.compile(r"jw\d{11}_\d+_msa\.fits")
 def visit_metafile(program: int, observation: int, visit: int) -> str:
     """Name of the first MSA metafile of a visit, as STScI spells it."""
     return f"jw{program:05d}{observation:03d}{visit:03d}_01_msa.fits"
+
+
+def exported(folder: Path, stem: str, table: str, ending: str) -> Path:
+    """Path of an exported table; the stem is the observation, or `EXPORT` for several."""
+    return folder / f"{stem}_{table}.{ending}"
 
 
 def zfit_of(spec: Path) -> Path:
@@ -180,6 +189,11 @@ class Workspace:
     def shard_ledger(self, shard: str) -> Path:
         """Ledger of one shard of a job array, which the next whole run takes in."""
         return self.folder / f"ledger-shard-{shard}.sqlite"
+
+    @property
+    def inspection(self) -> Path:
+        """Store of the votes on redshifts."""
+        return self.folder / INSPECTION
 
     @property
     def events(self) -> Path:

@@ -23,7 +23,7 @@ NO_FIT = -1  # zwarn where there is no fit
 NAN = float("nan")
 COLUMNS = {
     "file": Column("", "meta.id;meta.file", "spectrum"),
-    "grating": Column("", "meta.id;instr.disperser", "disperser"),
+    "grating": Column("", "instr.setup", "disperser"),
     "z": Column("", "src.redshift", "best redshift; NaN where there is no fit"),
     "z_err": Column("", "stat.error;src.redshift", "its standard error, from the curvature of chi-squared"),
     "zconf": Column("", "stat.probability;src.redshift", "share of exp(-chi2) within 0.03 of z, the published metric"),

@@ -52,9 +52,9 @@ IMAGE_COLUMNS = (
     | _ID
     | {
         "first": Column("", "meta.id;instr", "shutter_column of the first shutter"),
-        "step": Column("", "instr.pixel", "height of a row of the image, in pitches of the shutters"),
+        "step": Column("", "instr.scale;instr.pixel", "height of a row of the image, in pitches of the shutters"),
         "start": Column(
-            "", "instr.pixel", "lower edge of the first row, in pitches from the middle of the first shutter"
+            "", "pos.cartesian.y;instr", "lower edge of the first row, in pitches from the middle of the first shutter"
         ),
         "rows": Column("", "meta.number", "rows of the image that are used"),
         "wave": Column("um", "em.wl", "edges of the columns of the image"),

@@ -1,9 +1,10 @@
-"""The report as one static HTML page: no network, relative links, styles and script inside."""
+"""Pages of a report as static HTML: no network, relative links, styles and script inside."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from importlib import resources
 
@@ -45,7 +46,7 @@ class Section:
     Attributes
     ----------
     anchor, title : str
-    facts : sequence of (str, str)
+    facts : sequence of (str, str or Cell)
         Name and value, shown in one line each.
     notes : sequence of str
         Paragraphs.
@@ -59,7 +60,7 @@ class Section:
 
     anchor: str
     title: str
-    facts: Sequence[tuple[str, str]] = ()
+    facts: Sequence[tuple[str, object]] = ()
     notes: Sequence[str] = ()
     tables: Sequence[tuple[Sequence[str], Sequence[Sequence[object]]]] = ()
     pictures: Sequence[Picture] = ()
@@ -67,46 +68,56 @@ class Section:
     folded: bool = False
 
 
-def page(title: str, sections: Sequence[Section]) -> str:
+def page(title: str, sections: Sequence[Section], links: Sequence[tuple[str, str]] = (), base: str = "") -> str:
     """Return the whole page.
 
     Parameters
     ----------
     title : str
     sections : sequence of Section
+    links : sequence of (str, str)
+        Text and address of other pages, at its top.
+    base : str
+        What leads from the page's folder to that of the pictures' addresses, for example ``../``.
     """
-    folder = resources.files("nirfire.qa") / "data"
-    style, script = ((folder / name).read_text() for name in ("report.css", "report.js"))
-    links = " ".join(f'<a href="#{s.anchor}">{escape(s.title)}</a>' for s in sections)
-    body = "\n".join(_section(s, 2) for s in sections)
+    style, script = _shared("report.css"), _shared("report.js")
+    others = " ".join(f'<a class="page" href="{escape(to, quote=True)}">{escape(text)}</a>' for text, to in links)
+    here = " ".join(f'<a href="#{s.anchor}">{escape(s.title)}</a>' for s in sections)
+    body = "\n".join(_section(s, 2, base) for s in sections)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        f"<header><h1>{escape(title)}</h1><nav>{links}</nav></header>\n<main>\n{body}\n</main>\n"
+        f"<header><h1>{escape(title)}</h1><nav>{others} {here}</nav></header>\n<main>\n{body}\n</main>\n"
         f"<script>\n{script}</script>\n</body>\n</html>\n"
     )
 
 
-def _section(section: Section, level: int) -> str:
+def _section(section: Section, level: int, base: str) -> str:
     title = f"<h{level}>{escape(section.title)}</h{level}>"
     opening = f"<details><summary>{title}</summary>" if section.folded else title
     pieces = [f'<section id="{section.anchor}">', opening]
     if section.facts:
-        rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in section.facts)
+        rows = "".join(f"<dt>{escape(k)}</dt><dd>{_text(v)}</dd>" for k, v in section.facts)
         pieces.append(f"<dl>{rows}</dl>")
     pieces += [f"<p>{escape(note)}</p>" for note in section.notes]
     pieces += [_table(headings, rows) for headings, rows in section.tables]
-    pieces += [_picture(p) for p in section.pictures]
-    pieces += [_section(part, level + 1) for part in section.parts]
+    pieces += [_picture(p, base) for p in section.pictures]
+    pieces += [_section(part, level + 1, base) for part in section.parts]
     return "\n".join([*pieces, "</details></section>" if section.folded else "</section>"])
 
 
-def _picture(picture: Picture) -> str:
+@cache
+def _shared(name: str) -> str:
+    """What all pages hold."""
+    return (resources.files("nirfire.qa") / "data" / name).read_text()
+
+
+def _picture(picture: Picture, base: str) -> str:
     caption = f"<figcaption>{escape(picture.caption)}</figcaption>"
     if picture.problem:
         return f'<figure>{caption}<p class="problem">{escape(picture.problem)}</p></figure>'
-    source = escape(picture.address, quote=True)
+    source = escape(base + picture.address, quote=True)
     image = f'<img src="{source}" alt="{escape(picture.caption, quote=True)}" loading="lazy">'
     return f'<figure>{caption}<a href="{source}">{image}</a></figure>'
 
@@ -121,13 +132,18 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cells(row: Sequence[object]) -> Iterable[str]:
     for value in row:
         cell = value if isinstance(value, Cell) else Cell(value)
-        text = escape(shown(cell.value)).replace("\n", "<br>")
-        if cell.link:
-            text = f'<a href="{escape(cell.link, quote=True)}">{text}</a>'
+        text = _text(cell)
         number = isinstance(cell.value, int | float | np.integer | np.floating) and not isinstance(cell.value, bool)
         classes = " ".join(c for c in ("number" if number else "", cell.tone) if c)
-        key = f' data-key="{float(cell.value)!r}"' if number else ""  # type: ignore[arg-type]
+        key = f' data-key="{float(cell.value):.10g}"' if number else ""  # type: ignore[arg-type]
         yield f"<td{f' class={chr(34)}{classes}{chr(34)}' if classes else ''}{key}>{text}</td>"
+
+
+def _text(value: object) -> str:
+    """Escaped text of a value, with its link."""
+    cell = value if isinstance(value, Cell) else Cell(value)
+    text = escape(shown(cell.value)).replace("\n", "<br>")
+    return f'<a href="{escape(cell.link, quote=True)}">{text}</a>' if cell.link else text
 
 
 def shown(value: object) -> str:

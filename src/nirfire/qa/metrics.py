@@ -26,6 +26,7 @@ POINTS = ("point", "star")
 LINE_LIMIT, Z_LIMIT, Z_SHARE = 5.0, 0.003, 0.9
 FLUX_LIMIT, SECONDS_LIMIT, MEMORY_LIMIT = 0.10, 600.0, 4.0
 SURE = 0.95
+COSTS = ("s", "GB")  # units
 COLUMNS = ("source_id", "kind", "z_true", "z_fit", "z_deviation", "probability", "line_sn", "flux_error")
 
 DEFINITIONS = {
@@ -66,18 +67,46 @@ def demo_metrics(workspace: Workspace, truth_folder: Path, report: RunReport) ->
     rows = [row for row, _ in measured]
     points = [d for row, deviations in measured if row["kind"] in POINTS for d in deviations]
     empty = sorted(empty_products(workspace))
+    costs, stages = _costs(workspace, report)
     result = {
         "version": __version__,
         "grating": truth.grating,
-        "metrics": [*_result_metrics(rows, points, len(empty)), *_cost_metrics(report)],
+        "metrics": [*_result_metrics(rows, points, len(empty)), *costs],
         "sources": rows,
-        "stages": [_stage_row(s) for s in report.stages],
+        "stages": stages,
         "empty_products": empty,
         "definitions": DEFINITIONS,
     }
     result = _plain(result)
     write_text(workspace.report / METRICS, json.dumps(result, indent=1) + "\n")
     return result
+
+
+def read_metrics(workspace: Workspace) -> dict[str, Any]:
+    """What ``report/metrics.json`` says; empty where there is none.
+
+    Raises
+    ------
+    DataError
+        The file is damaged.
+    """
+    path = workspace.report / METRICS
+    if not path.is_file():
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise DataError(f"damaged: {error}", file=path, remedy="delete it") from error
+    return found
+
+
+def _costs(workspace: Workspace, report: RunReport) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What the run cost; where there was none, what the last one did."""
+    if report.stages:
+        return _cost_metrics(report), [_stage_row(s) for s in report.stages]
+    before = read_metrics(workspace)
+    kept = [m for m in before.get("metrics", []) if m["unit"] in COSTS]
+    return kept, before.get("stages", [])
 
 
 def _source_row(workspace: Workspace, truth: Truth, source: TrueSource) -> tuple[dict[str, Any], np.ndarray]:

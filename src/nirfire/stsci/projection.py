@@ -92,7 +92,7 @@ class Projection:
         self._from_detector = nirspec.detector_to_gwa(references, instrument.detector, self._disperser)[:-2]
         self._turn = nirspec.dms_to_sca(self._exposure)[:-1]
         self._to_sca, self._to_science = self._from_detector.inverse, self._turn.inverse
-        self._quadrants = _metrology(references["msa"])
+        self._quadrants = metrology(references["msa"])
         self._field = self._field_of_detector()
 
     def bands(self, apertures: Apertures, wave_range: tuple[float, float]) -> list[Band]:
@@ -178,7 +178,7 @@ class Projection:
         return np.array([(a.min() - r, a.max() + r) for a, r in zip(angles, reach, strict=True)])
 
 
-def _metrology(path: str) -> dict[int, tuple[NDArray, Any]]:
+def metrology(path: str) -> dict[int, tuple[NDArray, Any]]:
     """For each quadrant, the table of its shutters and the stock model from the quadrant to the MSA plane."""
     from stdatamodels.jwst.datamodels import MSAModel
 

@@ -29,7 +29,7 @@ LEAST_SNR = 30.0
 Y_ERROR, X_ERROR = 0.001, 0.004
 """[arcsec] Errors that are not in the noise, of y in one exposure and of x from all; see docs/positions.md."""
 WIDER = 0.05
-"""[arcsec] Width, beyond that of the narrowest quarter of sources, of one that is no point: its x would be wrong."""
+"""[arcsec] Width, beyond that of the narrowest quarter of sources, of one that is no point; its x would be wrong."""
 TRIAL = np.linspace(-0.4, 0.4, 81)  # pitch
 SHIFTED = "SRCFLUX"
 SAME = 0.002  # pitch: places that agree but for rounding

@@ -1,23 +1,57 @@
-document.querySelectorAll("table.sortable th").forEach(function (head) {
-  head.addEventListener("click", function () {
-    var body = head.closest("table").tBodies[0];
-    var column = head.cellIndex;
-    var up = head.dataset.order !== "up";
-    head.parentNode.querySelectorAll("th").forEach(function (other) { delete other.dataset.order; });
+"use strict";
+
+document.querySelectorAll("table.sortable th").forEach((head) => {
+  head.tabIndex = 0;
+  const sort = () => {
+    const body = head.closest("table").tBodies[0];
+    const column = head.cellIndex;
+    const up = head.dataset.order !== "up";
+    head.parentNode.querySelectorAll("th").forEach((other) => delete other.dataset.order);
     head.dataset.order = up ? "up" : "down";
-    function key(row) {
-      var cell = row.cells[column];
-      if (!cell) { return ""; }
+    const key = (row) => {
+      const cell = row.cells[column];
+      if (!cell) return "";
       return cell.dataset.key === undefined ? cell.textContent : parseFloat(cell.dataset.key);
-    }
-    Array.from(body.rows).sort(function (a, b) {
-      var x = key(a), y = key(b), sign = up ? 1 : -1;
+    };
+    const order = (a, b) => {
+      const x = key(a), y = key(b), sign = up ? 1 : -1;
       if (typeof x === "number" && typeof y === "number") {
-        if (isNaN(x)) { return 1; }
-        if (isNaN(y)) { return -1; }
+        if (isNaN(x) || isNaN(y)) return isNaN(x) - isNaN(y);
         return sign * (x - y);
       }
-      return sign * String(x).localeCompare(String(y));
-    }).forEach(function (row) { body.appendChild(row); });
+      if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1;
+      return sign * x.localeCompare(y);
+    };
+    body.append(...Array.from(body.rows).sort(order));
+  };
+  head.addEventListener("click", sort);
+  head.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") sort();
   });
+});
+
+// a table of many rows gets a field: only rows that have all its words are shown
+document.querySelectorAll("table.sortable").forEach((table) => {
+  const rows = Array.from(table.tBodies[0].rows);
+  if (rows.length < 30) return;
+  const field = document.createElement("input");
+  const count = document.createElement("span");
+  field.className = "filter";
+  field.type = "search";
+  field.placeholder = "only rows with these words";
+  field.setAttribute("aria-label", field.placeholder);
+  count.className = "count";
+  const texts = rows.map((row) => row.textContent.toLowerCase());
+  const filter = () => {
+    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    rows.forEach((row, k) => {
+      row.hidden = !words.every((word) => texts[k].includes(word));
+      shown += row.hidden ? 0 : 1;
+    });
+    count.textContent = `${shown} of ${rows.length}`;
+  };
+  field.addEventListener("input", filter);
+  filter();
+  table.parentNode.before(field, count);
 });

@@ -1,0 +1,127 @@
+/**
+ * Votes on their way to the server.  Each is kept in the browser's storage under its own name from the key press
+ * until the server has said that it is saved, so that neither a reload, a second tab nor a server that is away loses
+ * one.  Sending twice is harmless: the server knows a vote by its uuid.
+ */
+
+const PREFIX = "nirfire.vote.";
+const PAUSES = [300, 1000, 3000, 10000]; // ms between tries
+
+/**
+ * @param {(vote: {user: string, body: object}) => Promise<{saved: object}>} send
+ * @returns {{put: Function, pending: () => object[], start: Function, retry: Function, drop: Function, on: Function}}
+ */
+export function createQueue(send) {
+  const waiting = new Map(); // uuid -> {user, body, at}
+  const listeners = new Set();
+  let place = ""; // votes of another workspace that was served at this address stay where they are
+  let busy = false;
+  let failures = 0;
+  let timer = 0;
+
+  const tell = (event) => listeners.forEach((run) => run(event));
+
+  async function work() {
+    if (busy) return;
+    busy = true;
+    clearTimeout(timer);
+    try {
+      while (waiting.size > 0) {
+        const [uuid, vote] = waiting.entries().next().value;
+        const { saved } = await send(vote);
+        drop(uuid);
+        failures = 0;
+        tell({ kind: "saved", vote: saved, body: vote.body });
+      }
+    } catch (problem) {
+      onProblem(problem);
+    } finally {
+      busy = false;
+    }
+  }
+
+  function onProblem(problem) {
+    const [uuid, vote] = waiting.entries().next().value;
+    if ([400, 404, 409, 413, 415, 422].includes(problem.status)) {
+      drop(uuid);
+      tell({ kind: "rejected", body: vote.body, error: problem });
+      timer = setTimeout(work, 0);
+      return;
+    }
+    tell({ kind: "waiting", error: problem });
+    timer = setTimeout(work, PAUSES[Math.min(failures++, PAUSES.length - 1)]);
+  }
+
+  function drop(uuid) {
+    waiting.delete(uuid);
+    forget(place, uuid);
+  }
+
+  return {
+    /** Take a vote; it is safe in the browser when this returns. */
+    put(user, body) {
+      const vote = { user, body, at: Date.now() };
+      waiting.set(body.uuid, vote);
+      remember(place, body.uuid, vote);
+      tell({ kind: "put", body });
+      void work();
+    },
+    pending: () => [...waiting.values()],
+    /** Send what an earlier visit to this workspace left. */
+    start(workspace) {
+      place = `${PREFIX}${workspace}.`;
+      for (const [uuid, vote] of left(place)) waiting.set(uuid, vote);
+      tell({ kind: "put", body: null });
+      void work();
+    },
+    retry() {
+      failures = 0;
+      void work();
+    },
+    on(run) {
+      listeners.add(run);
+      return () => listeners.delete(run);
+    },
+  };
+}
+
+/** @returns {string} a random uuid; also where the page is not a secure context */
+export function uuid() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}
+
+function remember(place, id, vote) {
+  try {
+    localStorage.setItem(place + id, JSON.stringify(vote));
+  } catch {
+    // no storage: the vote still goes out, and closing the page asks first
+  }
+}
+
+function forget(place, id) {
+  try {
+    localStorage.removeItem(place + id);
+  } catch {
+    // as above
+  }
+}
+
+function left(place) {
+  const found = [];
+  try {
+    for (let k = 0; k < localStorage.length; k++) {
+      const name = localStorage.key(k);
+      if (!name.startsWith(place)) continue;
+      const vote = JSON.parse(localStorage.getItem(name));
+      if (vote?.body?.uuid) found.push([vote.body.uuid, vote]);
+    }
+  } catch {
+    return found;
+  }
+  return found.sort((a, b) => a[1].at - b[1].at);
+}
