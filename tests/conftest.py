@@ -5,16 +5,24 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from nirfire import cli
 from nirfire.products.naming import Workspace
+
+
+def pytest_configure() -> None:
+    """Let interrupts in: what a script starts in the background ignores them, and so would all that the tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +57,31 @@ def nirfire(*arguments: object, cwd: Path, env: dict[str, str] | None = None) ->
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture
+def nirfire_here(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command ``nirfire`` in this process, where the second that it takes to import is not spent again."""
+
+    def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["nirfire", *map(str, arguments)])
+        monkeypatch.chdir(cwd)
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        capfd.readouterr()
+        try:
+            cli.main()
+            code: object = 0
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        assert isinstance(code, int), code
+        return subprocess.CompletedProcess(sys.argv, code, *capfd.readouterr())
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of one test run have in common (``pytest -n 2``), for what is costly to make."""
@@ -65,7 +98,18 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def small_demo(shared_folder: Path) -> Ran:
+def local_cache(shared_folder: Path) -> Path:
+    """The CRDS cache of the embedded instrument, in the user's cache folder; one process builds it if it is absent."""
+    from nirfire.simulate.crds_cache import ensure_cache  # a second, which most tests can do without
+
+    folder = shared_folder / "cache"
+    folder.mkdir(exist_ok=True)
+    with one_at_a_time(folder):
+        return ensure_cache()
+
+
+@pytest.fixture(scope="session")
+def small_demo(shared_folder: Path, local_cache: Path) -> Ran:
     """The small demo: three sources, three nods, one detector, raw ramps to redshifts; made once in a test run."""
     folder = shared_folder / "line"
     folder.mkdir(exist_ok=True)

@@ -15,6 +15,7 @@ from matplotlib import pyplot
 
 import nirfire
 from nirfire import Workspace
+from nirfire.commands.export import ExportOptions, export
 from nirfire.errors import DataError
 from nirfire.inspect.quality import Flag
 from nirfire.inspect.store import Store
@@ -128,13 +129,43 @@ def test_the_redshift_that_stands_for_a_source(w, folder):
     path.unlink()
 
 
-def test_the_catalogue_has_units(w):
-    table = w.catalogue()
-    assert len(table) == 3
-    assert str(table["ra"].unit) == "deg"
-    assert table["redshift_auto"].description
-    assert "0.9" in str(table["redshift_probability"])
-    assert len(w.lines()) == 0
+def test_the_catalogue_is_what_would_be_exported(w, tmp_path):
+    catalogue = w.catalogue()
+    assert repr(catalogue) == "<catalogue of obs: .sources, .spectra, .lines, .shutters, .pointings>"
+    export([w.place.folder], ExportOptions(tmp_path, ("parquet",), ("sources", "spectra", "lines")))
+    for name in ("sources", "spectra", "lines"):
+        table, written = getattr(catalogue, name), Table.read(tmp_path / f"obs_{name}.parquet")
+        assert table.colnames == written.colnames
+        for column in table.colnames:
+            assert np.array_equal(table[column], written[column], equal_nan=table[column].dtype.kind == "f"), column
+            assert table[column].unit == written[column].unit
+            assert table[column].description == written[column].description
+    assert str(catalogue.sources["ra"].unit) == "deg"
+    assert "0.9" in str(catalogue.sources["redshift_auto_probability"])
+    assert len(catalogue.lines) == 0
+
+
+def test_the_catalogue_has_the_votes_of_now(w):
+    before = w.catalogue().sources
+    with Store.open(w.place.inspection, observation="obs") as store:
+        store.add(Vote("u1", "Ana", 101, 3.01, 4, {}, "nice", (), {}, "2026-01-01T00:00:00.000001Z"))
+    after = w.catalogue()
+    assert before["quality"].tolist() == [0, 0]
+    assert after.sources["quality"].tolist() == [4, 0]
+    assert after.sources["redshift"].tolist() == [3.01, 4.5]
+    w.place.inspection.unlink()
+    assert after.spectra["quality"].tolist() == [4, 0, 0], "all tables are of one moment"
+
+
+def test_what_cannot_be_in_the_catalogue_is_told(w):
+    with pytest.raises(DataError, match=r"no table of shutters: .*no exposure with count rates"):
+        _ = w.catalogue().shutters
+    path = w.place.combined(103, "PRISM", "CLEAR", SPEC)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    with pytest.warns(UserWarning, match="source 103 is LEFT OUT"):
+        assert w.catalogue().sources["source_id"].tolist() == [101]
+    path.write_bytes(whole)
 
 
 def test_votes(w, folder):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from html import escape
@@ -19,6 +23,7 @@ from nirfire.inspect.store import Store
 from nirfire.inspect.votes import Consensus
 from nirfire.pipeline.target import read_origin
 from nirfire.products import naming
+from nirfire.products.catalogue_columns import LINES, POINTINGS, SHUTTERS, SOURCES, SPECTRA, TABLES
 from nirfire.products.joint import JointSpectrum
 from nirfire.products.joint_redshift import JointFit
 from nirfire.products.naming import SPEC, zfit_of
@@ -28,7 +33,7 @@ from nirfire.qa.metrics import read_metrics
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Source", "SourceFit", "SourceSpectrum", "Workspace"]
+__all__ = ["Catalogue", "Source", "SourceFit", "SourceSpectrum", "Workspace"]
 VOTE_COLUMNS = ("source", "user", "quality", "said", "z", "flags", "comment", "tags", "time")
 FINDING_COLUMNS = ("check", "subject", "value", "error", "verdict")
 LISTED = 20  # sources that a notebook shows of a workspace
@@ -115,6 +120,87 @@ class Source:
         return f"<source {self.number}: {', '.join(self.spectra) or 'no spectrum'}{z}>"
 
 
+class Catalogue:
+    """The tables that ``nirfire export`` writes, in memory, with units and descriptions; made when they are asked for.
+
+    They are of the products and votes as these are when the first table is asked for, whether anything was exported or
+    not: ``Workspace.catalogue`` gives a new one.
+
+    Parameters
+    ----------
+    place : naming.Workspace
+    """
+
+    def __init__(self, place: naming.Workspace) -> None:
+        self.place = place
+
+    @property
+    def sources(self) -> Table:
+        """One row per source, with what people say of it.
+
+        Raises
+        ------
+        DataError
+            There is no spectrum that can be read.
+        """
+        return self._measured[SOURCES]
+
+    @property
+    def spectra(self) -> Table:
+        """One row per source and grating; raises as `sources`."""
+        return self._measured[SPECTRA]
+
+    @property
+    def lines(self) -> Table:
+        """One row per emission line of a spectrum; raises as `sources`."""
+        return self._measured[LINES]
+
+    @property
+    def shutters(self) -> Table:
+        """One row per open micro-shutter and exposure.
+
+        Raises
+        ------
+        DataError
+            The workspace has no exposures, or the reference files that say where shutters are cannot be had.
+        """
+        return self._sky[SHUTTERS]
+
+    @property
+    def pointings(self) -> Table:
+        """One row per configuration of the micro-shutters; raises as `shutters`."""
+        return self._sky[POINTINGS]
+
+    @cached_property
+    def _measured(self) -> dict[str, Table]:
+        from nirfire.commands.export import measured
+
+        found, _ = measured(self.place, (SOURCES, SPECTRA, LINES), _warn)
+        return {name: short(table) for name, table in found.items()}
+
+    @cached_property
+    def _sky(self) -> dict[str, Table]:
+        """Made by another process: the stock pipeline, which knows the sky, wants an environment of its own."""
+        names = (SHUTTERS, POINTINGS)
+        with tempfile.TemporaryDirectory(prefix="nirfire-") as folder:
+            options = ["-o", folder, "--format", "parquet", "--table", ",".join(names)]
+            line = [sys.executable, "-m", "nirfire", "export", str(self.place.folder), *options]
+            done = subprocess.run(line, capture_output=True, text=True, check=False)
+            paths = {name: naming.exported(Path(folder), self.observation, name, "parquet") for name in names}
+            if done.returncode or not all(path.is_file() for path in paths.values()):
+                said = " ".join(done.stderr.split())
+                raise DataError(f"no table of shutters: {said}", file=self.place.folder)
+            return {name: short(Table.read(path)) for name, path in paths.items()}
+
+    @property
+    def observation(self) -> str:
+        """Name of the observation."""
+        return self.place.observation
+
+    def __repr__(self) -> str:
+        return f"<catalogue of {self.observation}: {', '.join(f'.{name}' for name in TABLES)}>"
+
+
 class Workspace:
     """The results of an observation, read only.
 
@@ -181,33 +267,9 @@ class Workspace:
         for source in self:
             yield from source.spectra.values()
 
-    def catalogue(self) -> Table:
-        """The catalogue: one row per source and grating, with units and descriptions.
-
-        Raises
-        ------
-        DataError
-            It has not been made.
-        """
-        path = self.place.summary("ecsv")
-        if not path.is_file():
-            raise DataError("no catalogue", file=path, remedy=f"nirfire run {self.place.folder}")
-        return short(Table.read(path, format="ascii.ecsv"))
-
-    def lines(self) -> Table:
-        """All emission lines that were measured, one row each.
-
-        Raises
-        ------
-        DataError
-            They have not been.
-        """
-        path = self.place.summary("fits")
-        if not path.is_file():
-            raise DataError("no catalogue", file=path, remedy=f"nirfire run {self.place.folder}")
-        table = Table.read(path, hdu="LINES")
-        table.convert_bytestring_to_unicode()
-        return short(table)
+    def catalogue(self) -> Catalogue:
+        """The tables that ``nirfire export`` writes, of the products and votes as they are now."""
+        return Catalogue(self.place)
 
     def votes(self) -> Table:
         """The latest vote of each person on each source, by source; no row where nobody inspected it."""
@@ -267,6 +329,10 @@ def _row(source: Source) -> str:
 
 def _told(fit: RedshiftFit | JointFit, origin: str) -> Redshift:
     return Redshift(fit.z, fit.z_err, fit.probability, fit.warning, origin)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=2)
 
 
 def _flags(flags: Mapping[str, int]) -> list[str]:

@@ -28,6 +28,8 @@ from nirfire.products.joint_redshift import JointFit
 from nirfire.products.naming import CAL, SPEC, ZFIT, Workspace
 from nirfire.products.provenance import Provenance, recording
 from nirfire.products.slitcal import N_ALONG, SLIT_Y
+from nirfire.products.spectrum import Spectrum
+from nirfire.products.zfit import RedshiftFit
 
 from ..products.conftest import FACTS, fit, spectrum  # noqa: F401
 
@@ -161,6 +163,42 @@ def test_a_redshift_of_all_gratings_that_is_gone(workspace):
     joint.unlink()
     export([place.folder], MEASURED)
     assert read(place)["redshift_auto_from"].tolist() == ["prism_clear", "prism_clear"]
+
+
+def test_a_changed_source_is_read_once(workspace, spectrum, fit, monkeypatch):  # noqa: F811
+    place = workspace()
+    spec, zfit = write(place, (spectrum, fit), (12, "PRISM", "CLEAR"), 1.5, mark="b")
+    opened = []
+    for kind in (Spectrum, RedshiftFit):
+        monkeypatch.setattr(kind, "read", lambda path, read=kind.read: opened.append(path) or read(path))
+    export([place.folder], MEASURED)
+    assert opened == [spec, zfit]
+
+
+def test_the_warning_of_all_gratings_is_in_the_summary(workspace):
+    place = workspace()
+    with made():
+        joint_fit(4.5).write(place.joint_zfit(7))
+    write_summary(place)
+    table = Table.read(place.summary("fits"), hdu="CATALOGUE")
+    assert table["redshift_joint_warning"].tolist() == [4, 4, 0]
+    export([place.folder], MEASURED)
+    assert read(place)["redshift_auto_warning"].tolist() == [4, 0]
+    assert read(place, "spectra")["redshift_joint_warning"].tolist() == [4, 4, 0]
+
+
+def test_a_summary_of_an_earlier_version_is_not_used(workspace, capsys):
+    place = workspace()
+    path = place.summary("fits")
+    with fits.open(path) as hdus:
+        kept = [column for column in hdus["CATALOGUE"].columns if column.name != "redshift_joint_warning"]
+        old = fits.BinTableHDU.from_columns(fits.ColDefs(kept), name="CATALOGUE")
+        others = [unit.copy() for unit in hdus if unit.name != "CATALOGUE"]
+    fits.HDUList([others[0], old, *others[1:]]).writeto(path, overwrite=True)
+    export([place.folder], MEASURED)
+    assert "2 sources" in capsys.readouterr().err
+    assert read(place, "spectra")["redshift_joint_warning"].tolist() == [0, 0, 0]
+    assert len(read(place, "spectra")) == 3
 
 
 def joint_fit(z):

@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 
 const from = (name) => import(pathToFileURL(`${process.argv[2]}/${name}`));
 const { parseQuery, QueryError } = await from("query.js");
-const { rowsOf, choose, progress } = await from("rows.js");
+const { rowsOf, choose } = await from("rows.js");
 
 const NO = NaN;
 const arrays = {
@@ -38,9 +38,8 @@ const list = { meta, arrays: Object.fromEntries(Object.entries(arrays).map(([nam
 const flags = [[4, "stuck shutter"], [32, "low S/N"], [1, "chip gap"]].map(([bit, said]) => ({ bit, said }));
 const unsaved = new Map([[102, { source: 102, quality: 3, z: 4.5, flags: {}, stale: false, comment: "", tags: [] }]]);
 const rows = rowsOf(list, { flags }, unsaved, { sources: [7] });
-const bySource = (some, i) => some.source(i);
 const numbers = (order) => [...order].map((i) => rows.source(i));
-const found = (text) => numbers(choose(rows, parseQuery(text), bySource, false));
+const found = (text) => numbers(choose(rows, parseQuery(text), null, false));
 
 const EXPECTED = [
   ["", [7, 101, 102, 1010]],
@@ -85,20 +84,25 @@ for (const text of ["foo>3", "z>", "z>x", "z=1,x", "is:x", "flag:qqq", "foo:3"])
   assert.throws(() => found(text), QueryError, text);
 }
 
-const ordered = (value, falling) => numbers(choose(rows, () => true, value, falling));
+const ordered = (value, falling) => numbers(choose(rows, null, value, falling));
 assert.deepEqual(ordered((some, i) => some.z(i), false), [7, 101, 102, 1010]);
 assert.deepEqual(ordered((some, i) => some.z(i), true), [102, 101, 7, 1010], "rows without a value come last");
 assert.deepEqual(ordered((some, i) => some.commentText(i), false), [102, 101, 7, 1010]);
 assert.deepEqual(ordered((some, i) => some.quality(i), true), [101, 102, 7, 1010], "equal ones by number");
-assert.deepEqual(ordered(bySource, true), [1010, 102, 101, 7]);
+assert.deepEqual(ordered((some, i) => some.commentText(i), true), [101, 102, 7, 1010], "empty texts come last");
+assert.deepEqual(ordered((some, i) => some.gratingWords(i).join(" "), true), [7, 102, 101, 1010]);
+assert.deepEqual(ordered((some, i) => some.lines(i) % 2, true), [101, 1010, 7, 102], "equal ones by number");
+assert.deepEqual(ordered(null, true), [1010, 102, 101, 7]);
+assert.deepEqual(numbers(choose(rows, () => false, (some, i) => some.z(i), true)), []);
 
-assert.deepEqual(progress(rows), [2, 0, 0, 1, 1]);
+assert.deepEqual(rows.counts(), { grades: [2, 0, 0, 1, 1], stale: 1, conflict: 1, rerun: 1 });
 rows.apply({ source: 7, quality: 1, z: null, flags: { prism_clear: 1 }, stale: false, comment: "x", tags: ["t"] });
 rows.apply({ source: 999999, quality: 1, z: null });
-assert.deepEqual(progress(rows), [1, 1, 0, 1, 1]);
+assert.deepEqual(rows.counts().grades, [1, 1, 0, 1, 1]);
 assert.deepEqual(found("flag:chip tag:t"), [7]);
-rows.setRerun([102]);
-assert.deepEqual(found("is:rerun"), [102]);
+assert.equal(rows.setRerun([102, 999999]), true);
+assert.deepEqual([found("is:rerun"), rows.counts().rerun], [[102], 1], "of those in the list");
+assert.deepEqual([rows.setRerun(null), rows.setRerun([])], [true, false]);
 assert.deepEqual([rows.place(1010), rows.place(5), rows.place(2000)], [3, undefined, undefined]);
 
 const many = { ...rows, n: 50000, source: (i) => i + 1, z: (i) => (i * 7919) % 50021 };

@@ -72,7 +72,7 @@ def vote(page, source, z=2.345, user="ann", **more):
 
 def test_session_tells_what_the_page_needs(page, place):
     told = page.get("/api/session").json()
-    assert (told["observation"], told["user"], told["blind"], told["n_objects"]) == ("ws", "ann", False, 3)
+    assert (told["observation"], told["user"], told["blind"], told["read_only"]) == ("ws", "ann", False, False)
     assert told["rerun"] == f"nirfire run {place.folder} --rerun stale"
     assert [grade["value"] for grade in told["quality"]] == [0, 1, 2, 3, 4]
     offered = {flag["bit"]: flag["for"] for flag in told["flags"]}

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nirfire.inspect.edits import Unchanged, choose_nods, mark_shutters
+from nirfire.inspect import edits
+from nirfire.inspect.edits import Unchanged, choose_nods, mark_shutters, token
+from nirfire.inspect.toml_text import comments, with_comments
 from nirfire.products.naming import Workspace
 from nirfire.products.nod_lists import read_nod_lists
 from nirfire.tasks.stuck import HEADER, read_stuck
@@ -56,7 +58,7 @@ def changed(before: str, after: str) -> list[str]:
     [
         (101, [2, 3], ["101 = [2, 3]  # dark in all nods"]),
         (101, [], ["101 = []  # dark in all nods"]),
-        (7, [2, 3], ["  3,"]),
+        (7, [2, 3], ["  # 1,  # surely", "  3,"]),
         (9, [1], ["9 = [1]"]),
         (101, [3], []),
         (-5, [1], ["-5 = [1]"]),
@@ -82,10 +84,97 @@ def test_what_was_said_is_taken_back(place):
     mark_shutters(place, "jw01345062001_07101", 12, None)
     assert place.stuck_list.read_text() == STUCK
     mark_shutters(place, ROOT, 101, None)
-    assert place.stuck_list.read_text() == STUCK.replace("101 = [3]  # dark in all nods\n", "")
+    without = STUCK.replace("101 = [3]  # dark", "# 101 = [3]  # dark")
+    assert place.stuck_list.read_text() == without, "what a person wrote beside it stays"
+    mark_shutters(place, ROOT, 101, [2])
+    mark_shutters(place, ROOT, 101, None)
+    assert place.stuck_list.read_text() == without, "without a comment there is nothing to keep"
     looks = place.stuck_list.stat().st_mtime_ns
     mark_shutters(place, ROOT, 101, None)
     assert place.stuck_list.stat().st_mtime_ns == looks, "nothing to take back: not written"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_comments_survive_what_they_belong_to(place, end):
+    place.stuck_list.write_bytes(STUCK.replace("\n", end).encode())
+    for root, source in ((ROOT, 7), (ROOT, 101), (OTHER, 12)):
+        mark_shutters(place, root, source, None)
+    text = place.stuck_list.read_bytes().decode()
+    assert read_stuck(place.stuck_list) == {} and text.count("\n") == text.count(end)
+    kept = [
+        f"[{ROOT}]   # first",
+        "# 101 = [3]  # dark in all nods",
+        "# 7 = [",
+        "  # 1,  # surely",
+        "  # 2,  # perhaps",
+        "# ]",
+    ]
+    assert end.join(kept) in text and text.startswith(f"# Stuck, as seen on 2026-11-22{end}")
+    assert f"{end}# the second is odd{end}" in text and OTHER not in text, "a bare heading goes with its last entry"
+    place.nod_list.write_text(NODS)
+    choose_nods(place, ROOT, 12, None, [])
+    choose_nods(place, ROOT, 933, None, [])
+    text = place.nod_list.read_text()
+    assert f"# [{ROOT}.12]  # a table of its own\n# 1 = [2, " in text and "# 933 = { 1 = [2], 4 = [] } " in text
+    assert "# first" not in text and text.startswith(f"[{ROOT}]  ")
+
+
+def test_a_hash_within_a_text_is_no_comment():
+    before = 'a = \'x # y\'  # one\nb = """\n# no\n"""  # two\nc = "\\"# no"  # three'
+    assert comments(before) == ["# one", "# two", "# three"]
+    assert with_comments(before, before.partition("\nc")[0] + "\n") == before.replace("\nc", "\n# c") + "\n"
+    assert with_comments("a = 1  # x\nb = 2  # x\n", "b = 2  # x\n") == "# a = 1  # x\nb = 2  # x\n"
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_line_ends_and_mark_of_an_editor_are_kept(place, mark):
+    """Editors of Windows end lines with CR LF, and some begin a file with a byte-order mark."""
+    crlf = mark + STUCK.replace("\n", "\r\n")
+    place.stuck_list.write_bytes(crlf.encode())
+    seen = token(place.stuck_list, ROOT, 101)
+    mark_shutters(place, ROOT, 101, [1, 2], seen=seen)
+    mark_shutters(place, "jw01345062001_09101", 5, [1])
+    text = place.stuck_list.read_bytes().decode()
+    assert text == crlf.replace("101 = [3]", "101 = [1, 2]") + "\r\n[jw01345062001_09101]\r\n5 = [1]\r\n"
+    mark_shutters(place, "jw01345062001_09101", 5, None)
+    mark_shutters(place, ROOT, 101, [3])
+    assert place.stuck_list.read_bytes().decode() == crlf
+
+
+def test_what_an_editor_saves_in_the_midst_of_an_edit_stays(place, monkeypatch):
+    """The editor knows nothing of our lock, and saves after the file was read and before it is replaced."""
+    place.stuck_list.write_text(STUCK)
+    by_editor = STUCK.replace("[3]  # dark", "[2, 3]  # darker")
+    reads = []
+
+    def read(path):
+        reads.append(path)
+        if len(reads) == 2:  # of the new file, before it takes the place of the other
+            place.stuck_list.write_text(by_editor)
+        return read_stuck(path)
+
+    monkeypatch.setattr(edits, "read_stuck", read)
+    mark_shutters(place, ROOT, 9, [1])
+    assert read_stuck(place.stuck_list)[ROOT] == {101: (2, 3), 7: (1, 2), 9: (1,)}
+    assert "# darker" in place.stuck_list.read_text() and not list(place.folder.glob(".part-*"))
+
+    def saved_again(path):
+        place.stuck_list.write_text(f"{place.stuck_list.read_text()}# more\n")
+        return read_stuck(path)
+
+    monkeypatch.setattr(edits, "read_stuck", saved_again)
+    with pytest.raises(Unchanged, match="somebody else"):
+        mark_shutters(place, ROOT, 10, [1])
+    monkeypatch.undo()
+    assert 10 not in read_stuck(place.stuck_list)[ROOT] and not list(place.folder.glob(".part-*"))
+
+
+def test_a_linked_file_is_changed_where_it_lies(place, tmp_path_factory):
+    shared = tmp_path_factory.mktemp("shared") / "stuck.toml"
+    shared.write_text(STUCK)
+    place.stuck_list.symlink_to(shared)
+    mark_shutters(place, ROOT, 9, [1])
+    assert place.stuck_list.is_symlink() and read_stuck(shared)[ROOT][9] == (1,)
 
 
 def test_a_new_file_says_how_it_is_written(place):
@@ -209,14 +298,14 @@ entry = st.tuples(
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(entry, max_size=6))
-def test_any_edits_give_what_was_said(tmp_path_factory, edits):
+def test_any_edits_give_what_was_said(tmp_path_factory, edited):
     place = Workspace(tmp_path_factory.mktemp("ws"), "ws")
     place.stuck_list.write_text(STUCK)
     wanted = read_stuck(place.stuck_list)
-    for root, source, closed in edits:
+    for root, source, closed in edited:
         mark_shutters(place, root, source, closed)
         wanted.setdefault(root, {}).pop(source, None)
         if closed is not None:
             wanted[root][source] = tuple(sorted(set(closed)))
     assert read_stuck(place.stuck_list) == {root: sources for root, sources in wanted.items() if sources}
-    assert "# the second is odd" in place.stuck_list.read_text()
+    assert set(comments(place.stuck_list.read_text())) >= {"# first", "# the second is odd", "# by two of us"}

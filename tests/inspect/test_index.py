@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import time
 
 import numpy as np
@@ -88,6 +89,16 @@ def test_what_the_catalogue_says(place):
     assert (found.ra[1], found.dec[1]) == (53.5, -27.5)
 
 
+def test_warnings_of_all_gratings_are_those_that_the_catalogue_tells(place):
+    """Those of the single spectra, which an earlier version has to go by, do not count then."""
+    both = [row(5, key, 4.0, 0.9, redshift_warning=6, **joint(4.001, 0.99)) for key in ("prism_clear", "g395m_f290lp")]
+    alone = row(6, "prism_clear", 2.0, 0.9, redshift_warning=5, redshift_joint_warning=0)
+    write_catalogue(place, [*(one | {"redshift_joint_warning": 64} for one in both), alone])
+    assert Catalogue(place).index().zwarn.tolist() == [64, 5]
+    write_catalogue(place, both)
+    assert Catalogue(place).index().zwarn.tolist() == [6]
+
+
 def test_newer_products_win_over_the_catalogue(place):
     for source in (1, 2):
         write_source(place, source, z=2.5)
@@ -127,6 +138,25 @@ def test_many_products_are_read_in_pieces(place, monkeypatch):
     assert [look.source.size for look in looks] == [1, 2, 3, 4, 5]
     assert [look.complete for look in looks] == [False] * 4 + [True]
     assert len({look.revision for look in looks}) == 5
+
+
+def test_folders_of_very_many_sources_are_not_looked_at_again_at_once(place, monkeypatch):
+    """A page asks for several things at once, and each look at 50,000 folders takes a quarter of a second."""
+    for source in (1, 2, 3):
+        write_source(place, source)
+    for many, seen in ((5, [4, 5]), (2, [3, 3])):
+        monkeypatch.setattr(module, "MANY", many)
+        catalogue = Catalogue(place)
+        assert catalogue.index().source.size == 3
+        found = []
+        for source in (4, 5):
+            write_source(place, source)
+            found.append(catalogue.index().source.size)
+        assert found == seen
+        catalogue._again = 0.0
+        assert catalogue.index().source.size == 5
+        for source in (4, 5):
+            shutil.rmtree(place.source_folder(source))
 
 
 def test_a_damaged_product_does_not_stop_the_list(place):

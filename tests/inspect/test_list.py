@@ -118,6 +118,12 @@ def test_quality_1_has_no_redshift_and_0_takes_a_grade_back(client):
         ({"tags": ["t"] * 21}, 422),
         ({"seen": {"prism_clear": {"spec": "<script>", "fit": None}}}, 422),
         ({"user": "eve"}, 422),
+        ({"builds_on": ["x"]}, 422),
+        ({"builds_on": "x"}, 422),
+        ({"regrades": 1}, 422),
+        ({"age": -1.0}, 422),
+        ({"time": "2026-01-01T00:00:00.000000Z"}, 422),
+        ({"saved": ""}, 422),
     ],
 )
 def test_what_is_no_vote_is_refused(client, change, status):
@@ -150,6 +156,26 @@ def test_a_busy_store_is_no_reason_to_drop_a_vote(client, place):
         other.execute("ROLLBACK")
     assert post(client, said).status_code == 200
     assert len(store.votes()) == 1
+
+
+def test_on_a_network_disk_it_is_none_either_and_whole_chains_are_kept(place, monkeypatch):
+    """There a reader waits for a writer."""
+    monkeypatch.setattr("nirfire.inspect.store.network_type", lambda path: "nfs")
+    client = served.client(place)
+    client.app.state.context.store._db.execute("PRAGMA busy_timeout = 50")
+    first = ballot(builds_on=[], regrades=True)
+    second = ballot(quality=4, builds_on=[first["uuid"]], regrades=True)
+    with closing(sqlite3.connect(place.inspection, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert [post(client, one).status_code for one in (first, first)] == [503, 503]
+        other.execute("ROLLBACK")
+    assert [post(client, one).status_code for one in (first, second)] == [200, 200]
+    with closing(sqlite3.connect(place.inspection, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert post(client, second).status_code == 503, "it was saved, which the page hears when it sends it again"
+        other.execute("ROLLBACK")
+    assert post(client, second).json()["own"]["n_votes"] == 2
+    served.closed(client)
 
 
 def test_two_servers_that_save_at_once_lose_nothing(place):
@@ -205,6 +231,72 @@ def test_two_people_in_conflict_until_one_gives_way(client):
     post(client, ballot(8, 6.01, 4), "ada")
     assert client.get("/api/conflicts").json() == {"conflicts": []}
     assert listed(client, "cy")[1]["consensus_z"][1] == pytest.approx(6.005)
+
+
+def told(client, user: str = "") -> dict:
+    """What a page is told that shows source 8."""
+    (entry,) = client.get("/api/conflicts", headers={"X-Nirfire-User": user}).json()["conflicts"]
+    return entry
+
+
+def test_two_windows_of_one_person_lose_nothing(client):
+    """Both show the same grade; one changes it, the other sets a flag on it and hears of the change."""
+    old = post(client, ballot(8, 1.0, 2, builds_on=[], regrades=True), "ada").json()["own"]
+    assert (old["heads"], old["rivals"], old["n_votes"]) == ([old["uuid"]], [], 1)
+    new = ballot(8, 3.0, 4, builds_on=old["heads"], regrades=True)
+    flag = ballot(8, 1.0, 2, flags={"prism_clear": 4}, builds_on=old["heads"], regrades=False)
+    assert post(client, new, "ada").json()["own"]["heads"] == [new["uuid"]]
+    answer = post(client, flag, "ada").json()
+    assert (answer["saved"]["quality"], answer["own"]["quality"], answer["own"]["z"]) == (2, 4, 3.0)
+    assert answer["own"]["flags"] == {"prism_clear": 4} and answer["own"]["n_votes"] == 3
+    assert set(answer["own"]["heads"]) == {new["uuid"], flag["uuid"]}
+    arrays = listed(client, "ada")[1]
+    assert (arrays["quality"][1], arrays["z_own"][1], arrays["flags"][1], arrays["conflict"][1]) == (4, 3.0, 4, 0)
+    assert len(client.get("/api/votes/8").json()["votes"]) == 3
+
+
+def test_two_grades_of_one_person_are_told_and_in_the_queue(client):
+    old = ballot(8, 1.0, 2, builds_on=[], regrades=True)
+    post(client, old, "ada")
+    post(client, ballot(8, 3.0, 4), "bob")
+    for z, quality in ((3.0, 4), (5.0, 3)):
+        answer = post(client, ballot(8, z, quality, builds_on=[old["uuid"]], regrades=True), "ada").json()
+    assert [(one["z"], one["quality"]) for one in answer["own"]["rivals"]] == [(3.0, 4), (5.0, 3)]
+    assert (answer["own"]["quality"], answer["own"]["z"]) == (0, None)
+    entry = told(client, "cy")
+    assert (entry["twice"], entry["n_voters"]) == (["ada"], 2)
+    assert [(one["user"], one["z"]) for one in entry["votes"]] == [("ada", 3.0), ("ada", 5.0), ("bob", 3.0)]
+    arrays = listed(client, "ada")[1]
+    assert (arrays["quality"][1], arrays["conflict"][1], arrays["n_voters"][1]) == (0, 1, 2)
+    last = ballot(8, 3.0, 4, builds_on=answer["own"]["heads"], regrades=True)
+    assert post(client, last, "ada").json()["own"]["rivals"] == []
+    assert client.get("/api/conflicts").json() == {"conflicts": []}
+
+
+def test_who_gave_two_grades_is_not_blind(blind):
+    post(blind, ballot(8, 3.0, 4), "bob")
+    for z in (1.0, 5.0):
+        post(blind, ballot(8, z, 4, builds_on=[], regrades=True), "ada")
+    assert told(blind, "ada")["twice"] == ["ada"]
+    assert blind.get("/api/conflicts", headers={"X-Nirfire-User": "cy"}).json() == {"conflicts": []}
+
+
+def test_votes_that_waited_apply_in_their_order_and_keep_their_times(client):
+    """Three key presses while the server was away, sent one after another when it is back; the first one twice."""
+    first = ballot(8, 1.0, 2, builds_on=[], regrades=True)
+    second = ballot(8, 1.0, 2, flags={"prism_clear": 1}, builds_on=[first["uuid"]], regrades=False)
+    third = ballot(8, 3.0, 4, flags={"prism_clear": 1}, builds_on=[second["uuid"]], regrades=True)
+    post(client, ballot(8, 9.0, 3, builds_on=[], regrades=True, age=100.0), "ada")  # meanwhile, from elsewhere
+    sent = [(first, 86400.0), (first, 86401.5), (second, 86390.0), (third, 86395.0)]  # the clock was set in between
+    saved = [post(client, one | {"age": age}, "ada").json() for one, age in sent]
+    assert saved[0]["saved"] == saved[1]["saved"]
+    times = [saved[k]["saved"]["time"] for k in (0, 2, 3)]
+    assert times == sorted(times)
+    waited = [np.datetime64(one["saved"]["saved"][:-1]) - np.datetime64(one["saved"]["time"][:-1]) for one in saved]
+    assert all(np.timedelta64(86380, "s") < one < np.timedelta64(86401, "s") for one in waited)
+    own = saved[-1]["own"]
+    assert [(one["z"], one["quality"]) for one in own["rivals"]] == [(3.0, 4), (9.0, 3)]
+    assert own["flags"] == {"prism_clear": 1} and own["n_votes"] == 4
 
 
 def test_blind_people_see_nothing_of_others_before_they_graded(blind):

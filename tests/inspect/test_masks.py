@@ -8,7 +8,7 @@ from astropy.io import fits
 
 from nirfire.core.background import Sky
 from nirfire.errors import DataError
-from nirfire.inspect.edits import Unchanged
+from nirfire.inspect.edits import Unchanged, read_text
 from nirfire.inspect.masks import change_mask, clear_mask, read_mask, read_suggested, runs_of
 from nirfire.inspect.rates import rate_picture
 from nirfire.products.naming import SUGGESTED, ExposureName, Workspace
@@ -53,6 +53,7 @@ def test_what_stands_there_by_hand_is_kept(place):
     change_mask(place, NAME, [LATER], [], "Ben")
     text = place.mask(NAME).read_bytes().decode()
     assert text.startswith(BY_HAND.replace("\n", "\r\n")) and text.count("image") == 1
+    assert text.count("\n") == text.count("\r\n") == BY_HAND.count("\n") + 2
     found = read_mask(place, NAME)
     assert [(r.drawn, r.excluded) for r in found.regions] == [
         (False, False),
@@ -79,6 +80,32 @@ def test_sending_twice_changes_nothing_and_the_last_one_takes_the_file_with_it(p
     assert clear_mask(place, NAME) is None
     change_mask(place, NAME, [BOX], [], "Ada")
     assert clear_mask(place, NAME) == place.mask(NAME) and not place.mask(NAME).exists()
+
+
+def test_notes_stay_when_the_last_region_goes(place):
+    place.masks.mkdir()
+    for note in ("# short at the top, see the log\n", "\ufeff# with a byte-order mark\r\n"):
+        place.mask(NAME).write_bytes(note.encode())
+        change_mask(place, NAME, [BOX], [], "Ada")
+        change_mask(place, NAME, [], [region.text for region in read_mask(place, NAME).regions], "Ada")
+        assert place.mask(NAME).read_bytes().decode().startswith(note) and read_mask(place, NAME).regions == []
+
+
+def test_what_ds9_saves_in_the_midst_of_an_edit_stays(place, monkeypatch):
+    place.masks.mkdir()
+    place.mask(NAME).write_text(BY_HAND)
+    more = BY_HAND + "box(700,700,20,20,0)\n"
+    looks = []
+
+    def read(path):
+        looks.append(path)
+        if len(looks) == 2:
+            place.mask(NAME).write_text(more)
+        return read_text(path)
+
+    monkeypatch.setattr("nirfire.inspect.edits.read_text", read)
+    change_mask(place, NAME, [BOX], [], "Ada")
+    assert place.mask(NAME).read_text().startswith(more) and len(read_mask(place, NAME).regions) == 4
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import shutil
 import unicodedata
+from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -17,6 +21,7 @@ from nirfire.errors import DataError
 from nirfire.inspect.ballot import Ballot
 from nirfire.inspect.exchange import read_votes, write_votes
 from nirfire.inspect.merge import merge
+from nirfire.inspect.standing import enough_of
 from nirfire.inspect.store import Store
 from nirfire.pipeline.target import Observation, write_origin
 from nirfire.products.naming import Workspace
@@ -175,6 +180,165 @@ def test_a_catalogue_is_no_list_of_voters_and_what_nobody_looked_at_is_no_vote(t
     assert [(vote.user, vote.source, vote.quality) for vote in votes] == [("ann", 101, 4), ("ann", 103, 0)]
 
 
+def answers(store: Store) -> list[tuple]:
+    """What each person says now."""
+    return [(one.source, one.user, one.quality, one.z, one.comment, one.tags) for one in store.latest()]
+
+
+GIVEN = st.tuples(st.sampled_from([0, 1, 2, 3, 4]), st.sampled_from([1.0, 2.5]))
+HISTORY = st.lists(
+    st.tuples(
+        st.sampled_from([101, 102]),
+        st.sampled_from(["ada", "bob"]),
+        GIVEN,
+        st.sampled_from(["", "Hα", "12", "1e5", "nan", "--", ' "two", lines\nand\t'.strip()]),
+        st.sampled_from([(), ("LRD",), ("7",), ("LRD", "z>4 ?")]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(HISTORY)
+def test_a_history_there_and_back_ends_as_it_was(tmp_path_factory, history):
+    """As written; as another program has written it since; and as a plain table of grades in which rows come again."""
+    folder = tmp_path_factory.mktemp("history")
+    with Store.open(folder / "a.sqlite") as store:
+        for source, user, (quality, z), comment, tags in history:
+            z = None if quality < 2 else z
+            store.add(vote(source, user, z, quality, comment=comment, tags=tags, seen=SEEN))
+        write_votes(folder / "votes.ecsv", store.votes())
+        Table.read(folder / "votes.ecsv").write(folder / "votes.csv", format="ascii.csv")
+        with (folder / "grades.csv").open("w", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(["source_id", "user", "quality", "redshift", "comment", "tags"])
+            for one in store.votes():
+                z = "" if one.z is None else one.z
+                rows.writerow([one.source, one.user, one.quality, z, one.comment, ", ".join(one.tags)])
+        for name in ("votes.ecsv", "votes.csv"):
+            assert read_votes(folder / name) == store.votes()
+        with Store.open(folder / "b.sqlite") as other:
+            new = other.add_many(read_votes(folder / "grades.csv"))
+            silent = {(vote.source, vote.user): vote for vote in store.latest()}.keys() - {
+                (vote.source, vote.user) for vote in other.latest()
+            }
+            assert answers(other) == [one for one in answers(store) if one[:2] not in silent]
+            assert all(one[2:] == (0, None, "", ()) for one in answers(store) if one[:2] in silent)
+            assert other.add_many(read_votes(folder / "grades.csv")) == 0 and len(other.votes()) == new
+
+
+def test_a_grade_that_comes_again_is_another_vote(tmp_path):
+    path = tmp_path / "grades.csv"
+    path.write_text("source,user,quality,z\n101,ada,4,2.5\n101,ada,3,2.5\n101,ada,4,2.5\n102,ada,4,1\n102,ada,0,\n")
+    with Store.open(tmp_path / "a.sqlite") as store:
+        first = Path(tmp_path / "first.csv")
+        first.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+        assert store.add_many(read_votes(first)) == 1
+        assert store.add_many(read_votes(path)) == 4  # the first row was known
+        assert [vote.quality for vote in store.votes(101)] == [4, 3, 4]
+        assert [vote.quality for vote in store.latest()] == [4, 0]  # who graded and takes it back says something
+
+
+def test_what_is_empty_is_no_text(tmp_path):
+    path = tmp_path / "grades.csv"
+    path.write_text("source,user,quality,z,comment,tags\n101,7,3,2.5,,5\n102,8,1,,,\n")
+    first, second = read_votes(path)
+    assert (first.user, first.comment, first.tags, second.comment, second.tags) == ("7", "", ("5",), "", ())
+
+
+TABLE_1 = """\
+# %ECSV 1.0
+# ---
+# datatype:
+# - {name: source, datatype: int64}
+# - {name: user, datatype: string}
+# - {name: quality, datatype: int64}
+# - {name: z, datatype: float64}
+# - {name: quality_said, datatype: string}
+# - {name: flags_said, datatype: string}
+# - {name: comment, datatype: string}
+# - {name: tags, datatype: string}
+# - {name: time, datatype: string}
+# - {name: latest, datatype: bool}
+# - {name: flags, datatype: string}
+# - {name: seen, datatype: string}
+# - {name: uuid, datatype: string}
+# meta: {format: nirfire votes 1, observation: demo}
+# schema: astropy-2.0
+source user quality z quality_said flags_said comment tags time latest flags seen uuid
+101 ada 4 2.5 secure "" Hα "[""LRD""]" 2026-01-01T00:00:01.000000Z True "{""prism_clear"": 4}" {} """
+
+
+def test_a_table_of_the_first_version_is_read(tmp_path):
+    path = tmp_path / "votes.ecsv"
+    name = str(UUID(int=7))
+    path.write_text(f"{TABLE_1}{name}\n")
+    (read,) = read_votes(path)
+    flags = {"prism_clear": 4}
+    assert read == vote(quality=4, comment="Hα", tags=("LRD",), time=at(1), flags=flags, uuid=name)
+    with Store.open(tmp_path / "a.sqlite") as store:  # also where this version has said more of it
+        store.add(replace(read, builds_on=(), regrades=True, saved=at(9)))
+        assert store.add_many([read]) == 0
+        write_votes(path, store.votes())
+    with Store.open(tmp_path / "b.sqlite") as store:
+        store.add(read)
+        assert store.add_many(read_votes(path)) == 0
+
+
+def two_machines(tmp_path, second: dict) -> tuple[Path, Path]:
+    """Stores of two machines that began as one, and then one person voted on both."""
+    here, there = tmp_path / "here.sqlite", tmp_path / "there.sqlite"
+    with Store.open(here) as store:
+        old = store.add(vote(quality=2, z=1.0, builds_on=(), regrades=True))
+    shutil.copy(here, there)
+    for path, said in ((here, {"quality": 4, "z": 3.0, "regrades": True}), (there, second)):
+        with Store.open(path) as store:
+            store.add(vote(**{"quality": 2, "z": 1.0} | said, builds_on=(old.uuid,)))
+    return here, there
+
+
+def test_a_flag_set_on_another_machine_does_not_undo_a_grade(tmp_path):
+    paths = two_machines(tmp_path, {"flags": {"p_c": 4}, "regrades": False})
+    for mine, theirs in (paths, paths[::-1]):
+        with Store.open(mine) as store:
+            merge(store, [theirs])
+            (found,) = store.latest()
+            assert (found.quality, found.z, found.flags, found.rivals) == (4, 3.0, {"p_c": 4}, ())
+            assert not store.consensus()[101].conflict
+            table = tmp_path / "votes.ecsv"
+            write_votes(table, enough_of(store.votes()))
+            assert Table.read(table)["latest"].tolist() == [False, True, True]
+        with Store.open(tmp_path / f"again-{mine.name}") as store:
+            store.add_many(read_votes(table))
+            assert store.latest() == [found]
+
+
+def test_two_grades_of_one_person_on_two_machines_are_in_conflict_until_one_is_chosen(tmp_path, capsys):
+    ours, theirs = workspace(tmp_path / "ours", 101), workspace(tmp_path / "theirs", 101)
+    for path, place in zip(
+        two_machines(tmp_path, {"quality": 3, "z": 5.0, "regrades": True}), (ours, theirs), strict=True
+    ):
+        path.rename(place.inspection)
+    merge_votes(ours.folder, [theirs.folder])
+    merge_votes(theirs.folder, [ours.folder])
+    assert capsys.readouterr().err.count("1 sources in conflict, 1 of them between votes of one person") == 2
+    with Store.open(ours.inspection) as a, Store.open(theirs.inspection) as b:
+        assert content(a) == content(b) and len(a.votes()) == 3
+        assert {(one.quality, one.z) for one in a.latest()[0].rivals} == {(4, 3.0), (3, 5.0)}
+        assert a.consensus()[101].conflict and a.consensus()[101].quality == 0
+    list_votes(ours.folder)
+    assert "two votes of ada" in " ".join(capsys.readouterr().out.split())
+    list_votes(ours.folder, conflicts=True)
+    out = capsys.readouterr().out
+    assert "3.00000" in out and "5.00000" in out and "1.00000" not in out
+    export_votes(ours.folder, tmp_path / "latest.ecsv", latest=True)
+    assert len(read_votes(tmp_path / "latest.ecsv")) == 3
+    with Store.open(ours.inspection) as store:
+        heads = tuple(one.uuid for one in store.latest()[0].heads)
+        store.add(vote(quality=4, z=3.0, builds_on=heads, regrades=True))
+        assert (store.latest()[0].quality, store.consensus()[101].conflict) == (4, False)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -183,6 +347,10 @@ def test_a_catalogue_is_no_list_of_voters_and_what_nobody_looked_at_is_no_vote(t
         ("source,quality,user\n101,3,a\n", "row 1 is no vote: .*z is missing"),
         ("source,quality,z,user\n101,3,2.5,a\n102,9,2.5,a\n", "row 2 is no vote: quality"),
         ("source,quality,z,user\nx,3,2.5,a\n", "row 1 is no vote"),
+        ("source,quality,z,user\n101,3.7,2.5,a\n", "3.7 is not a whole number"),
+        ("source,quality,z,user\n101,,2.5,a\n", "row 1 is no vote"),
+        ("source,quality,z,user\n101,3,2,5,a\n", "line 2 has more values"),
+        ("", "column source is missing"),
         ("source,quality,z,user\n101,3,2.5," + "x" * 41 + "\n", "not a name"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 import nirfire.inspect
 
 STATIC = Path(nirfire.inspect.__file__).parent / "static"
+MODULES = ("slits", "polygons", "redshift", "keys", "lines", "pz", "format")
 SLIT = {"by_hand": False, "closed": [3], "found": [3]}
 NODS = [
     {
@@ -29,16 +30,15 @@ NODS = [
 
 @pytest.fixture(scope="module")
 def run():
-    """Evaluate expressions with all that the two modules export; their values as JSON knows them."""
+    """Evaluate expressions with all that the modules export; their values as JSON knows them."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not here")
 
     def values(**expressions):
-        imports = "".join(
-            f'import * as {name} from "{(STATIC / name).as_uri()}.js";\n' for name in ("slits", "polygons", "redshift")
-        )
-        given = f"const slit = {json.dumps(SLIT)}, nods = {json.dumps(NODS)};\n"
+        imports = "".join(f'import * as {name} from "{(STATIC / name).as_uri()}.js";\n' for name in MODULES)
+        given = "globalThis.document = {createElement: () => ({})};\n"  # image2d.js makes a canvas when it is loaded
+        given += f"const slit = {json.dumps(SLIT)}, nods = {json.dumps(NODS)};\n"
         body = "".join(f"found.{name} = {text};\n" for name, text in expressions.items())
         script = f"{imports}{given}const found = {{}};\n{body}process.stdout.write(JSON.stringify(found));"
         command = [node, "--input-type=module", "--eval", script]
@@ -108,10 +108,95 @@ def test_redshifts_of_one_grating_are_given_on_the_wavelengths_of_all(run):
         back=f'redshift.zOf({{object: {OBJECT}, z: 5.002}}, "prism_clear")',
         round=f'redshift.sharedZ({OBJECT}, "prism_clear", redshift.zOf({{object: {OBJECT}, z: 5.002}}, "prism_clear"))',
         far=f'redshift.sharedZ({OBJECT}, "prism_clear", 2.5)',
+        order=f"""Array.from({{length: 4000}}, (_, k) => redshift.sharedZ({OBJECT}, "prism_clear", k / 400))
+            .every((z, k, all) => k === 0 || (z - all[k - 1]) * 400 > 0.99)""",
+        ends=f"""[0, 12.3].map((z) =>
+            redshift.sharedZ({OBJECT}, "prism_clear", redshift.zOf({{object: {OBJECT}, z}}, "prism_clear")))""",
         other=f'redshift.sharedZ({OBJECT}, "g395m_f290lp", 5.001)',
         alone='redshift.sharedZ({meta: {}}, "prism_clear", 5.006)',
     )
     assert found["off"] == pytest.approx(6.006 / (1 + 300 / 299792.458) - 1, abs=1e-12)
     assert found["back"] == pytest.approx(6.002 * (1 + 300 / 299792.458) - 1, abs=1e-12)
     assert found["round"] == pytest.approx(5.002, abs=1e-12)
-    assert (found["far"], found["other"], found["alone"]) == pytest.approx((2.5, 5.001, 5.006), abs=1e-12)
+    assert found["far"] == pytest.approx(3.5 / (1 + 300 / 299792.458) - 1, abs=1e-12), "wavelengths are off at any z"
+    assert found["order"], "a scan neither folds nor tears anywhere"
+    assert found["ends"] == pytest.approx([0, 12.3], abs=1e-12)
+    assert (found["other"], found["alone"]) == pytest.approx((5.001, 5.006), abs=1e-12)
+
+
+def test_keys_have_the_same_names_on_every_keyboard(run):
+    """Event of a key: key, code, Shift, Caps Lock."""
+    typed = {
+        "us": [
+            ("n", "KeyN", 0, 0),
+            ("N", "KeyN", 1, 0),
+            ("<", "Comma", 1, 0),
+            (">", "Period", 1, 0),
+            (".", "Period", 1, 0),
+            (",", "Comma", 0, 0),
+        ],
+        "german": [(";", "Comma", 1, 0), (":", "Period", 1, 0), ("/", "Digit7", 1, 0), ("?", "Minus", 1, 0)],
+        "french": [
+            (".", "Comma", 1, 0),
+            ("/", "Period", 1, 0),
+            (",", "KeyM", 0, 0),
+            ("?", "KeyM", 1, 0),
+            ("1", "Digit1", 1, 0),
+        ],
+        "russian": [("т", "KeyN", 0, 0), ("Т", "KeyN", 1, 0), ("ж", "Semicolon", 0, 0)],
+        "caps": [("N", "KeyN", 0, 1), ("n", "KeyN", 1, 1), ("N", "KeyN", 1, 1)],
+        "others": [("ArrowLeft", "ArrowLeft", 1, 0), ("Enter", "Enter", 0, 0), ("é", "Digit2", 0, 0)],
+    }
+    name = """(all) => all.map(([key, code, shift, caps]) =>
+        keys.nameOf({key, code, shiftKey: shift > 0, getModifierState: (one) => one === "CapsLock" && caps > 0}))"""
+    found = run(**{layout: f"({name})({json.dumps(events)})" for layout, events in typed.items()})
+    assert found["us"] == ["n", "N", "Shift+,", "Shift+.", "Shift+.", ","]
+    assert found["german"] == ["Shift+,", "Shift+.", "/", "?"]
+    assert found["french"] == [".", "/", ",", "?", "1"], "a full stop is typed with Shift there"
+    assert found["russian"] == ["n", "N", "ж"] and found["caps"] == ["n", "N", "N"]
+    assert found["others"] == ["Shift+ArrowLeft", "Enter", "é"]
+
+
+def test_a_redshift_has_the_decimals_of_its_error(run):
+    found = run(
+        said="""[[2.345678, 0.00012], [2.345678, 0.0034], [2.345678, 0.012], [5.6237612, 0.0000219], [1.5, null],
+            [null, 0.01], [2, Infinity]].map(([z, err]) => [format.redshift(z, err), format.error(err)])"""
+    )
+    assert found["said"] == [
+        ["2.34568", "± 0.00012"],
+        ["2.3457", "± 0.0034"],
+        ["2.3457", "± 0.0120"],
+        ["5.623761", "± 0.000022"],
+        ["1.5000", ""],
+        ["–", "± 0.0100"],
+        ["2.0000", ""],
+    ]
+
+
+CLOSE = [(700, 18), (530, 62), (514, 16), (524, 62), (540, 30), (8, 40), (796, 60)]  # place and width of labels [px]
+
+
+def test_labels_of_close_lines_make_room_for_one_another(run):
+    """H alpha, [O III] 5008 and H beta as PRISM sees them; no text meets another, nor a leader of another."""
+    wanted = f"{[list(one) for one in CLOSE]}.map(([x, width]) => ({{x, width}}))"
+    for tiers in (1, 2, 3):
+        places = run(places=f"lines.placed({wanted}, {tiers}, 800)")["places"]
+        assert all(places[:3]), "the first ones have a place, also with a single tier"
+        boxes = [(one["left"], one["tier"], *line) for one, line in zip(places, CLOSE, strict=True) if one]
+        for left, tier, x, width in boxes:
+            assert 0 <= left <= 800 - width and left - 0.1 <= x <= left + width + 0.1
+            for other, above, leader, _ in boxes:
+                if (other, above) != (left, tier):
+                    assert above != tier or other > left + width or other < left
+                    assert above <= tier or not left - 2 <= leader <= left + width + 2
+
+
+def test_ticks_of_a_redshift_axis(run):
+    found = run(
+        whole="pz.zTicks([0.0003, 20], 200).map(({text}) => text)",
+        close="pz.zTicks([4.8415, 4.8532], 113).map(({text}) => text)",
+        zero="pz.zTicks([-0.005, 0.005], 200).map(({text}) => text)",
+    )
+    assert found["whole"][:6] == ["0", "10", "5", "1", "2", "20"] and len(found["whole"]) == 21
+    assert found["close"] == ["4.845", "4.850"]
+    assert found["zero"][0] == "0.000" and all(float(text) >= 0 for text in found["zero"])

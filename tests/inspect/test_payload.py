@@ -29,6 +29,17 @@ def test_layout_is_as_promised():
     assert raw[8 + length :] == b"\0\1\2" + b"\0" * 5 + struct.pack("<2d", 1.0, math.nan)
 
 
+def test_what_is_all_the_same_is_sent_once():
+    arrays = {"no": np.full(50_000, np.nan), "zero": np.zeros((200, 300), dtype="i4"), "one": np.ones(1)}
+    raw = pack({}, arrays | {"signs": np.array([0.0, -0.0]), "none": np.zeros(0)})
+    assert len(raw) < 500
+    _, back = unpack(raw)
+    for name, array in arrays.items():
+        assert back[name].dtype == array.dtype
+        np.testing.assert_array_equal(back[name], array)
+    assert np.signbit(back["signs"]).tolist() == [False, True] and back["none"].size == 0
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(

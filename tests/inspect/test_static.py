@@ -70,16 +70,33 @@ def test_styles_ask_for_nothing() -> None:
         assert not re.search(r"url\(|@import", sheet.read_text("utf-8"))
 
 
-def test_first_view_is_loaded_in_one_go() -> None:
-    """Every module that list or object view needs is named in the page, so that none waits for another."""
-    needed, left = set(), {"./main.js"}
+def needed(without: set[str]) -> set[str]:
+    """The modules of a visit that never gets to some of them."""
+    found, left = set(), {"./main.js"}
     while left:
         name = left.pop()
-        needed.add(name)
-        left |= imports(STATIC / name) - needed - LAZY
+        found.add(name)
+        left |= imports(STATIC / name) - found - without
+    return found
+
+
+def test_each_view_is_loaded_in_one_go() -> None:
+    """Every module that a view needs is named in the page, so none waits for another; the list asks for no others."""
     text = (STATIC / "index.html").read_text("utf-8")
-    named = {f"./{name}" for name in re.findall(r'rel="modulepreload" href="([^"]+)"', text)}
-    assert named == needed - {"./main.js"}
+    named = {
+        key: {f"./{name}" for name in re.findall(rf'{key}="modulepreload"[^>]*href="([^"]+)"', text)}
+        for key in (" rel", "data-later")
+    }
+    listed = needed(LAZY | {"./object.js"})
+    assert named[" rel"] == listed - {"./main.js", "./early.js"}
+    assert named["data-later"] == needed(LAZY) - listed
+
+
+def test_nothing_is_waited_for_before_the_list_is_asked_for() -> None:
+    assert not imports(STATIC / "early.js")
+    text = (STATIC / "index.html").read_text("utf-8")
+    assert '<script src="early.js" type="module" async' in text
+    assert text.index("early.js") < text.index("stylesheet")
 
 
 def test_key_table() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from nirfire.errors import DataError
 from nirfire.inspect.people import ballots_of, checked_name
-from nirfire.inspect.votes import consensus_of, is_stale, latest_of
+from nirfire.inspect.standing import latest_of
+from nirfire.inspect.votes import consensus_of, is_stale
 from tests.inspect.votes import SEEN, at, vote
 
 

@@ -37,7 +37,7 @@ def write_catalogue(place: Workspace, rows: list[dict]) -> None:
         "redshift_error": np.nan, "redshift_probability": np.nan, "redshift_warning": 0, "redshift_joint": np.nan,
         "redshift_joint_error": np.nan, "redshift_joint_probability": np.nan, "signal_to_noise": np.nan, "n_lines": 0,
     }  # fmt: skip
-    table = Table({name: np.array([(blank | row)[name] for row in rows]) for name in blank})
+    table = Table({name: np.array([(blank | row)[name] for row in rows]) for name in blank | rows[0]})
     place.catalogue.mkdir(parents=True, exist_ok=True)
     hdus = fits.HDUList([primary_hdu({}), table_hdu(table, "CATALOGUE", {})])
     hdus.writeto(place.summary("fits"), overwrite=True)

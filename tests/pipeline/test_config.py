@@ -187,6 +187,12 @@ def test_default_user_file_is_in_the_users_folder(monkeypatch):
     assert config.default_user_file().parts[-2:] == ("nirfire", "config.toml")
 
 
+def test_a_file_that_begins_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('\ufeff[redshift]\r\ntemplates = "published"\r\n', encoding="utf-8")
+    assert load(user_layer(path)).configuration.redshift.templates == "published"
+
+
 def test_a_file_that_is_no_text(tmp_path):
     path = tmp_path / "config.toml"
     path.write_bytes(b"\xff\xfe\x00")

@@ -22,9 +22,9 @@ from nirfire.pipeline.lock import locked
 from nirfire.pipeline.run import look_at
 from nirfire.pipeline.select import Selection, Shard
 from nirfire.pipeline.stale import roots, why
-from nirfire.products.atomic import write_text
+from nirfire.products.atomic import write_fits, write_text
 from nirfire.products.naming import BKGSUB, CAL, SPEC, ExposureName, Workspace
-from nirfire.products.provenance import read_facts, read_fingerprint
+from nirfire.products.provenance import Provenance, read_facts, read_fingerprint, recording
 from nirfire.tasks.stuck import write_stuck
 
 from .survey import CARDS, METAFILE, ROOT, Bench, write_metafile, write_survey
@@ -350,6 +350,24 @@ def test_the_catalogue_follows_what_shards_and_killed_runs_made(finished):
     assert finished.place.summary("ecsv").stat().st_mtime_ns == before
     finished.run()
     assert finished.place.summary("ecsv").stat().st_mtime_ns > before
+
+
+def test_a_catalogue_of_an_earlier_version_is_written_anew(finished, monkeypatch):
+    path, written = finished.place.summary("fits"), []
+
+    def write(place, task=run_module.SUMMARY):
+        written.append(task)
+        with recording(Provenance(json.dumps({"task": task, "inputs": {}}), "a" * 16, "")):
+            write_fits(path, fits.HDUList([fits.PrimaryHDU()]))
+
+    monkeypatch.setattr(run_module, "write_summary", write)
+    write(finished.place, "summary 2")
+    finished.run()
+    finished.run()
+    assert written == ["summary 2", run_module.SUMMARY], "once"
+    path.write_bytes(b"damaged")
+    finished.run()
+    assert read_facts(path)["task"] == run_module.SUMMARY
 
 
 def test_the_catalogue_forgets_what_was_removed(finished):

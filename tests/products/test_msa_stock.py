@@ -1,8 +1,6 @@
 """The stock pipeline reads what `Metafile.for_source` writes, and opens the slit that is meant."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 
 from nirfire.products.msa import Metafile, SourceOptions
 from nirfire.products.msa_repair import repaired
+from tests.forked import run_forked
 from tests.products.msa_tables import catalogue, field, nodded, row, write
 
 PROBE = Path(__file__).with_name("msa_stock_probe.py")
@@ -53,8 +52,8 @@ DEFECTS = {
 
 def ask(wanted):
     """Open slits of each (file, configuration, dither point) by the stock pipeline."""
-    words = [str(w) for triple in wanted for w in triple]
-    done = subprocess.run([sys.executable, PROBE, *words], capture_output=True, text=True, check=True)
+    done = run_forked(PROBE, *(word for triple in wanted for word in triple))
+    assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 

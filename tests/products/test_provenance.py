@@ -159,10 +159,10 @@ def test_long_and_foreign_text(stock_file, provenance):
 
 def test_a_fingerprint_is_read_fast(stock_file, provenance):
     stamped(stock_file, provenance)
-    start = time.perf_counter()
+    start = time.process_time()  # a busy machine is no slower
     for _ in range(100):
         read_fingerprint(stock_file)
-    assert time.perf_counter() - start < 0.1  # a millisecond each
+    assert time.process_time() - start < 0.1  # a millisecond each
 
 
 def test_versions_are_found_without_importing_the_stock_pipeline():

@@ -80,7 +80,7 @@ def test_it_is_drawn_whatever_is_missing(whole, wave, tmp_path):
     assert extraction_figure(replace(bare, boxes={}, model2d=bare.sci), tmp_path / "b.png", "b").is_file()
     assert extraction_figure(replace(bare, sci=None), tmp_path / "c.png", "c") is None
     scaled = replace(whole, scale=np.full(wave.shape, 1.1), scale_err=np.full(wave.shape, 0.1))
-    assert spectrum_figure(scaled, None, tmp_path / "d.png", title="d").is_file()
+    assert spectrum_figure(scaled, tmp_path / "d.png", title="d").is_file()
 
 
 def test_a_joint_spectrum_is_drawn(wave, tmp_path):

@@ -10,11 +10,13 @@ from astropy.io import fits
 
 from nirfire.errors import DataError
 from nirfire.products.naming import SPEC
+from nirfire.qa import canvas
 from nirfire.qa.canvas import new_figure, percentiles, save_png, step_edges, wave_ticks
 from nirfire.qa.compare import binned_ratio, compare_with_published, published_redshift
 from nirfire.qa.exposure_figures import binned, exposure_figure, line_medians
 from nirfire.qa.extraction_figure import extraction_figure
 from nirfire.qa.marks import line_positions
+from nirfire.qa.redshift_figure import Known, redshift_figure
 from nirfire.qa.spectrum_figures import flux_limits, spectrum_figure
 
 
@@ -79,6 +81,31 @@ def test_png_keeps_greys_and_colours(tmp_path):
     assert len(np.unique(image[100, :, 0])) > 50, "no visible steps"
 
 
+def test_a_figure_that_is_used_again_keeps_nothing_of_the_last(make_spectrum, make_fit, wave, tmp_path):
+    nothing = np.full(wave.shape, np.nan)
+    full, other = make_spectrum(103), make_spectrum(101)
+    empty = replace(
+        other, flux=nothing, err=nothing, mask=np.ones(wave.shape, bool), err2d=None, boxes={}, apertures={}
+    )
+    fits = make_fit(3.0, np.nan_to_num(full.flux)), replace(make_fit(0.5, nothing), chi2=np.full(6000, 5.0), dof=0)
+    drawn = (
+        lambda png: extraction_figure(full, png, "a"),
+        lambda png: extraction_figure(empty, png, "b"),
+        lambda png: redshift_figure(fits[0], png, title="a", spectrum=full, true=Known(3.0, full.flux)),
+        lambda png: redshift_figure(fits[1], png, title="b", spectrum=other),
+        lambda png: spectrum_figure(full, png, title="a", truth=full.flux),
+        lambda png: spectrum_figure(empty, png, title="b"),
+    )
+    fresh = []
+    for draw in drawn:
+        canvas._KEPT.clear()
+        fresh.append(draw(tmp_path / "a.png").read_bytes())
+    for _ in range(2):
+        assert [draw(tmp_path / "a.png").read_bytes() == one for draw, one in zip(drawn, fresh, strict=True)] == [
+            True
+        ] * 6
+
+
 def test_a_rate_without_background_has_no_figure(tmp_path):
     path = tmp_path / "x_rate.fits"
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((8, 8)), name="SCI")]).writeto(path)
@@ -88,7 +115,7 @@ def test_a_rate_without_background_has_no_figure(tmp_path):
 def test_an_empty_spectrum_is_drawn(make_spectrum, make_fit, wave, tmp_path):
     nothing = np.full(wave.shape, np.nan)
     empty = replace(make_spectrum(103), flux=nothing, err=nothing, mask=np.ones(wave.shape, bool))
-    assert spectrum_figure(empty, None, tmp_path / "a.png", title="a").is_file()
+    assert spectrum_figure(empty, tmp_path / "a.png", title="a").is_file()
     assert extraction_figure(replace(empty, sci=np.full((12, wave.size), np.nan), err2d=None), tmp_path / "b.png", "b")
     assert extraction_figure(replace(empty, sci=None), tmp_path / "c.png", "c") is None
 

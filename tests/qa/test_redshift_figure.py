@@ -9,7 +9,7 @@ from nirfire.core.line_fluxes import measure_lines
 from nirfire.core.lines import WAVE
 from nirfire.products.line_table import line_table
 from nirfire.qa.marks import label_of
-from nirfire.qa.redshift_figure import headline, redshift_figure
+from nirfire.qa.redshift_figure import Known, headline, redshift_figure
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def measured(make_spectrum, make_fit):
 
 def test_with_all_evidence(measured, tmp_path):
     spectrum, fit = measured
-    png = redshift_figure(fit, tmp_path / "a.png", title="a", spectrum=spectrum, z_true=3.001)
+    png = redshift_figure(fit, tmp_path / "a.png", title="a", spectrum=spectrum, true=Known(3.001))
     assert png.stat().st_size > 30_000
 
 
@@ -31,7 +31,7 @@ def test_what_is_not_there_is_left_out(measured, tmp_path):
     nothing = np.full(spectrum.wave.size, np.nan)
     empty = replace(spectrum, flux=nothing, err=nothing, mask=np.ones(spectrum.wave.size, bool))
     flat = replace(fit, chi2=np.full(fit.z_grid.size, 5.0), z_err=np.nan, lines=None, model=nothing, dof=0)
-    assert redshift_figure(flat, tmp_path / "a.png", title="a", spectrum=empty, z_true=np.nan).is_file()
+    assert redshift_figure(flat, tmp_path / "a.png", title="a", spectrum=empty, true=Known(np.nan)).is_file()
     assert redshift_figure(
         replace(fit, lines=fit.lines[:0]), tmp_path / "b.png", title="b", spectrum=spectrum
     ).is_file()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,6 +22,7 @@ from nirfire.pipeline.ledger import Ledger
 from nirfire.pipeline.report import RunReport, StageReport
 from nirfire.products.naming import RATE, SPEC, ExposureName, Workspace
 from nirfire.qa import drawing
+from nirfire.qa import report as report_module
 from nirfire.qa.checks import CHECKS
 from nirfire.qa.drawing import Drawn, draw, draw_all, plan
 from nirfire.qa.html import Cell, Picture, Section, page, shown
@@ -109,7 +111,7 @@ def test_the_pages_are_complete_and_need_no_network(report):
             if "/logs/" not in file:  # of jobs that only these tests know
                 assert not file or (path.parent / unquote(file)).exists(), link
             assert not anchor or anchor in found.anchors, link
-    assert len(images) == 2 + 3 * 4 + 1  # of the exposure, of each source, of all spectra
+    assert len(images) == 2 + 3 * 3 + 1  # of the exposure, of each source, of all spectra
     for image in images:
         assert image.read_bytes().startswith(b"\x89PNG")
         assert 3_000 < image.stat().st_size < 400_000
@@ -278,6 +280,37 @@ def test_an_interrupt_keeps_what_is_drawn(skeleton, draws, monkeypatch):
     assert list(Record.open(skeleton).known) == [NAME, "101 PRISM"]
 
 
+def test_what_is_drawn_is_kept_though_nothing_comes_after_it(skeleton, draws, monkeypatch):
+    monkeypatch.setattr(report_module, "SAVED_EVERY", 0.0)
+    known, stand_in = [], drawing.draw
+
+    def look(task):
+        known.append(len(Record.open(skeleton).known))
+        return stand_in(task)
+
+    monkeypatch.setattr(drawing, "draw", look)
+    write_report(skeleton, RunReport(()))
+    assert known == [0, 1, 2, 3], "each is written before the next is drawn: a power cut loses no more"
+
+
+def test_a_process_that_dies_takes_nothing_with_it(workspace, truth_folder, monkeypatch):
+    monkeypatch.setattr(drawing, "draw", dies_of_103)
+    tasks = [replace(task, spec=None) for task in plan(workspace, truth_folder, None) if task.source]
+    found = draw_all(tasks, 2)
+    assert [p.problem for p in found["103 PRISM"].pictures] == [drawing.DIED]
+    assert [found[key].facts for key in ("101 PRISM", "105 PRISM")] == [(("drawn", key),) for key in ("101", "105")]
+    record = Record.open(workspace)
+    for task in tasks:
+        record.keep(task, "state", found[task.key])
+    assert [record.is_current(task, "state") for task in tasks] == [True, False, True], "it is tried again"
+
+
+def dies_of_103(task):
+    if task.source == 103:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Drawn((), (("drawn", str(task.source)),))
+
+
 def test_a_damaged_record_is_made_anew(skeleton, draws):
     write_report(skeleton, RunReport(()))
     kept = Record.open(skeleton)
@@ -317,7 +350,7 @@ def test_values_are_shown_as_a_reader_expects():
     assert shown(True) == "yes"
     assert shown(7) == "7"
     text = page("t", [Section("a", "A", tables=[(("x",), [[Cell(1.5, tone="bad")], [Cell("<b>", link="#a")]])])])
-    assert '<td class="number bad" data-key="1.5">1.5</td>' in text
+    assert '<td class="number bad">1.5</td>' in text
     assert '<a href="#a">&lt;b&gt;</a>' in text
 
 

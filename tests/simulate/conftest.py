@@ -11,13 +11,7 @@ from pathlib import Path
 import pytest
 
 from nirfire.simulate.cache_place import cache_environment
-from nirfire.simulate.crds_cache import ensure_cache
-
-
-@pytest.fixture(scope="session")
-def local_cache() -> Path:
-    """The CRDS cache of this version of the instrument, built into the user's cache folder if absent."""
-    return ensure_cache()
+from tests.forked import run_forked
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +23,18 @@ def run_with_cache(local_cache: Path) -> Callable[..., str]:
         done = subprocess.run(
             [sys.executable, *arguments], env=environment, cwd=cwd, capture_output=True, text=True, check=False
         )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_stock(local_cache: Path) -> Callable[..., str]:
+    """The same, with the stock pipeline imported already."""
+
+    def run(*arguments: str, cwd: Path | None = None) -> str:
+        done = run_forked(*arguments, env={**os.environ, **cache_environment(local_cache)}, cwd=cwd)
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 

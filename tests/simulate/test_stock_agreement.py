@@ -14,8 +14,8 @@ PROBE = Path(__file__).with_name("stock_probe.py")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("grating", ["PRISM", "G395M"])
-def test_traces_and_lines_are_found(run_with_cache: Callable[..., str], tmp_path: Path, grating: str) -> None:
-    found = np.array(json.loads(run_with_cache(str(PROBE), str(tmp_path), grating).splitlines()[-1]))
+def test_traces_and_lines_are_found(run_stock: Callable[..., str], tmp_path: Path, grating: str) -> None:
+    found = np.array(json.loads(run_stock(str(PROBE), str(tmp_path), grating).splitlines()[-1]))
     assert len(found) > 30
     after, before, row = found.T
     assert np.max(np.abs(after)) < 0.05

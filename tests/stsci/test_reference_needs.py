@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from nirfire.stsci.reference_needs import KEYWORDS, needed_types, selection_parameters
 from nirfire.stsci.stock_steps import OFF_BY_DEFAULT, PIPELINES, STOCK
+from tests.forked import run_forked
 
 LISTING = """
 import json, re, sys
@@ -41,8 +40,7 @@ def test_tables_agree_with_the_installed_packages(expose: Callable[..., Path]) -
     exposure = expose(1, "NRS2")
     alone = {class_name for class_name, _ in STOCK["clean"].values()}
     arguments = json.dumps([str(exposure), PIPELINES, sorted(alone)])
-    command = [sys.executable, "-W", "ignore", "-c", LISTING, arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_forked("-c", LISTING, arguments)
     assert done.returncode == 0, done.stderr[-2000:]
     steps, found_alone, parameters, keys = json.loads(done.stdout.partition("ANSWER")[2])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulate.conftest import local_cache, run_with_cache  # noqa: F401
+from tests.simulate.conftest import run_stock  # noqa: F401
 
 PROBE, ROOT = "tests.stsci.spec2_twice", Path(__file__).parents[2]
 STATES = {11: "x", 12: "1x", 13: "11x", 14: "x11", 15: "x1111", 16: "1x1", 17: "x11", 18: "11x", 19: "1x1", 21: "11x"}
@@ -29,7 +29,7 @@ CASES += [pytest.param(*mode, id="-".join(mode[:3]), marks=pytest.mark.slow) for
 
 @pytest.mark.parametrize(("filter_", "grating", "detector", "sources"), CASES)
 def test_a_shared_exposure_gives_what_separate_stock_runs_give(
-    run_with_cache: Callable[..., str],  # noqa: F811
+    run_stock: Callable[..., str],  # noqa: F811
     tmp_path: Path,
     filter_: str,
     grating: str,
@@ -37,7 +37,7 @@ def test_a_shared_exposure_gives_what_separate_stock_runs_give(
     sources: tuple[int, ...],
 ) -> None:
     numbers = map(str, sources)
-    said = json.loads(run_with_cache("-m", PROBE, str(tmp_path), filter_, grating, detector, *numbers, cwd=ROOT))
+    said = json.loads(run_stock("-m", PROBE, str(tmp_path), filter_, grating, detector, *numbers, cwd=ROOT))
     assert not said["edited"]
     assert max(said["again"].values()) < 1e-6
     worked = {source: found for source, found in said["found"].items() if found != "no work"}

@@ -16,7 +16,7 @@ from nirfire.errors import DataError
 from nirfire.simulate.optics import DETECTORS, MODES, load_optics
 from nirfire.stsci.projection import N_PIX
 from nirfire.stsci.traces import _on_detector, failed_apertures, planned_apertures
-from tests.simulate.conftest import local_cache, run_with_cache  # noqa: F401
+from tests.simulate.conftest import run_stock  # noqa: F401
 
 PROBE = Path(__file__).with_name("trace_probe.py")
 QUICK = {("F290LP", "G395M", "NRS1")}
@@ -27,9 +27,9 @@ GRATINGS = sorted({grating for _, grating in MODES} - {"PRISM"})
 @pytest.mark.parametrize(
     "mode", [pytest.param(c, id="-".join(c), marks=() if c in QUICK else pytest.mark.slow) for c in CASES]
 )
-def test_masks_hold_what_the_stock_wcs_sees(run_with_cache: Callable[..., str], tmp_path: Path, mode) -> None:  # noqa: F811
+def test_masks_hold_what_the_stock_wcs_sees(run_stock: Callable[..., str], tmp_path: Path, mode) -> None:  # noqa: F811
     filter_, grating, detector = mode
-    found = json.loads(run_with_cache(str(PROBE), str(tmp_path), grating, filter_, detector).splitlines()[-1])
+    found = json.loads(run_stock(str(PROBE), str(tmp_path), grating, filter_, detector).splitlines()[-1])
     assert found["slitlets"] == found["stock_slitlets"]
     assert found["pixels"]["planned"] > 10000
     assert found["missed"] == {"planned": 0, "failed": 0}

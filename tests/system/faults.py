@@ -26,7 +26,8 @@ from nirfire.products.naming import CAL, PART, ExposureName, Workspace
 from .same import differences, products, sums_hold
 
 NIRFIRE = (sys.executable, "-m", "nirfire")
-POLL_SECONDS = 0.002
+POLL_SECONDS = 0.02
+QUICK_POLL_SECONDS = 0.002  # for what is gone at once; it takes a core of its own
 SCRATCH = "scratch"
 PATIENCE = 900.0  # for a whole small run, on a machine that has other things to do
 START_UP, ANY, WRITING = "start-up", "any", "writing"
@@ -147,9 +148,12 @@ def reached(moment: Moment, running: Running, place: Workspace) -> bool:
     """Wait for a moment; False when the run ended before."""
     if moment.kind == WRITING:
         before, seen = unfinished(place), set[str]()
-        wait_until(lambda: running.ended or seen.update(unfinished(place) - before) or len(seen) > moment.skip)
+        wait_until(
+            lambda: running.ended or seen.update(unfinished(place) - before) or len(seen) > moment.skip,
+            poll=QUICK_POLL_SECONDS,
+        )
     deadline = time.monotonic() + moment.seconds
-    wait_until(lambda: running.ended or time.monotonic() > deadline)
+    wait_until(lambda: running.ended or time.monotonic() > deadline, poll=QUICK_POLL_SECONDS)
     return not running.ended
 
 

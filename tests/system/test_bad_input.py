@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 from astropy.io import fits
@@ -14,6 +12,7 @@ from nirfire.products.naming import CAL, RATE, UNCAL, ExposureName, Workspace
 from nirfire.simulate.cache_place import cache_environment
 from nirfire.simulate.crds_cache import ensure_cache
 from tests.conftest import nirfire
+from tests.forked import run_forked
 
 
 @pytest.fixture
@@ -28,8 +27,14 @@ def uncal(small_demo, tmp_path):
     return folder / first.name
 
 
-def run(folder, *arguments, env=None):
-    done = nirfire("run", folder, "-w", "out", "--obs", "bad", "-j", 1, *arguments, cwd=folder.parent, env=env)
+@pytest.fixture
+def run(nirfire_here):
+    return lambda folder, *arguments: run_with(nirfire_here, folder, *arguments)
+
+
+def run_with(command, folder, *arguments):
+    """Exit code, what was said, in one line, and the products."""
+    done = command("run", folder, "-w", "out", "--obs", "bad", "-j", 1, *arguments, cwd=folder.parent)
     said = " ".join((done.stdout + done.stderr).split())
     products = [p for p in (folder.parent / "out").rglob("*.fits") if p.name.startswith("jw") and "_msa" not in p.name]
     return done.returncode, said, products
@@ -48,14 +53,14 @@ def edit(path, key, value):
 def test_truncated_exposure(uncal):
     with uncal.open("r+b") as f:
         f.truncate(uncal.stat().st_size // 2)
-    code, said, products = run(uncal.parent)
+    code, said, products = run_with(nirfire, uncal.parent)  # in a process of its own, as a user does
     assert code == 3
     assert uncal.name in said
     assert "copy or download it again" in said
     assert not products
 
 
-def test_missing_metafile(uncal):
+def test_missing_metafile(uncal, run):
     for path in uncal.parent.glob("*_msa.fits"):
         path.unlink()
     code, said, products = run(uncal.parent)
@@ -66,7 +71,7 @@ def test_missing_metafile(uncal):
     assert not products
 
 
-def test_metafile_of_another_configuration(uncal):
+def test_metafile_of_another_configuration(uncal, run):
     edit(uncal, "MSAMETID", 77)
     code, said, products = run(uncal.parent)
     assert code == 3
@@ -76,7 +81,7 @@ def test_metafile_of_another_configuration(uncal):
 
 
 @pytest.mark.parametrize("key", ["DEC_REF", "ROLL_REF", "PATT_NUM", "NGROUPS"])
-def test_missing_keyword(uncal, key):
+def test_missing_keyword(uncal, key, run):
     edit(uncal, key, None)
     code, said, products = run(uncal.parent)
     assert code == 3
@@ -87,7 +92,7 @@ def test_missing_keyword(uncal, key):
 
 
 @pytest.mark.slow
-def test_one_bad_exposure_does_not_stop_the_others(small_demo, tmp_path):
+def test_one_bad_exposure_does_not_stop_the_others(small_demo, tmp_path, run):
     """Two good count-rate images and one without DEC_REF: the good ones are cleaned."""
     folder = tmp_path / "given"
     folder.mkdir()
@@ -112,12 +117,13 @@ def linked_cache(folder):
     return folder
 
 
-def test_cache_without_a_reference(uncal):
+def test_cache_without_a_reference(uncal, run, monkeypatch):
     caches = uncal.parent.parent / "cache" / "nirfire"
     cache = linked_cache(caches / ensure_cache().name)
     (lost,) = (cache / "references" / "jwst" / "nirspec").glob("*_photom_*")
     lost.unlink()
-    code, said, products = run(uncal.parent, env={**os.environ, "XDG_CACHE_HOME": str(caches.parent)})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(caches.parent))
+    code, said, products = run(uncal.parent)
     assert code == 2
     assert lost.name in said
     assert "missing from the CRDS cache" in said
@@ -138,13 +144,7 @@ except NirfireError as error:
 
 
 def calibrate(rate, cal, source, cache):
-    done = subprocess.run(
-        [sys.executable, "-c", CALIBRATE, rate, cal, str(source)],
-        env={**os.environ, **cache_environment(cache)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_forked("-c", CALIBRATE, rate, cal, source, env={**os.environ, **cache_environment(cache)})
     return done.returncode, done.stderr
 
 
@@ -158,7 +158,7 @@ def rate(small_demo, tmp_path):
     return tmp_path / place.exposure(name, RATE).name
 
 
-def test_all_nan_calibration(small_demo, rate, tmp_path):
+def test_all_nan_calibration(small_demo, rate, tmp_path, monkeypatch):
     """Without flats the stock flat-field step says COMPLETE and gives nothing but NaN."""
     cache = linked_cache(tmp_path / "cache")
     (imap,) = (cache / "mappings" / "jwst").glob("*.imap")
@@ -168,13 +168,10 @@ def test_all_nan_calibration(small_demo, rate, tmp_path):
         text = text.replace(repr(rmap.name), "'N/A'")
     imap.unlink()
     imap.write_text(text)
-    os.environ["CRDS_IGNORE_MAPPING_CHECKSUM"] = "1"
+    monkeypatch.setenv("CRDS_IGNORE_MAPPING_CHECKSUM", "1")
     source = small_demo.place.find_sources()[0]
     cal = tmp_path / f"{ExposureName.from_path(rate)}_{source}{CAL}"
-    try:
-        code, said = calibrate(rate, cal, source, cache)
-    finally:
-        del os.environ["CRDS_IGNORE_MAPPING_CHECKSUM"]
+    code, said = calibrate(rate, cal, source, cache)
     assert code == 1
     assert "DataError: the calibration left no finite pixel" in said
     assert cal.name in said
@@ -195,39 +192,40 @@ def test_source_off_the_detector_is_no_work(small_demo, rate, tmp_path):
     assert not cal.exists()
 
 
-def test_nothing_to_run(tmp_path):
-    done = nirfire("run", tmp_path, cwd=tmp_path)
+def test_nothing_to_run(nirfire_here, tmp_path):
+    done = nirfire_here("run", tmp_path, cwd=tmp_path)
     assert done.returncode == 2
     assert "no exposure found" in done.stderr
-    done = nirfire("run", tmp_path / "none", cwd=tmp_path)
+    done = nirfire_here("run", tmp_path / "none", cwd=tmp_path)
     assert done.returncode == 2
     assert "folder not found" in done.stderr
 
 
-def test_real_exposures_need_real_references(uncal):
+def test_real_exposures_need_real_references(uncal, run, monkeypatch):
     edit(uncal, "TITLE", "A real programme")
-    env = {k: v for k, v in os.environ.items() if not k.startswith("CRDS_")}
-    code, said, products = run(uncal.parent, env=env)
+    for key in [key for key in os.environ if key.startswith("CRDS_")]:
+        monkeypatch.delenv(key)
+    code, said, products = run(uncal.parent)
     assert code == 2
     assert "CRDS_PATH" in said
     assert not products
 
 
-def test_unknown_stage_is_named(uncal):
+def test_unknown_stage_is_named(uncal, run):
     code, said, _ = run(uncal.parent, "--to", "polish")
     assert code == 2
     assert "no such stage: polish" in said
 
 
-def test_summary_of_failed_runs_is_empty_not_broken(uncal):
+def test_summary_of_failed_runs_is_empty_not_broken(uncal, run):
     uncal.write_bytes(b"")
     run(uncal.parent)
     assert len(Table.read(Workspace(uncal.parent.parent / "out", "bad").summary("ecsv"))) == 0
 
 
 @pytest.mark.parametrize(("option", "value"), [("--grating", "G999M"), ("--nods", 7), ("--size", "vast")])
-def test_a_demo_that_cannot_be_leaves_nothing(tmp_path, option, value):
-    done = nirfire("demo", option, value, "-w", "demo", cwd=tmp_path)
+def test_a_demo_that_cannot_be_leaves_nothing(nirfire_here, tmp_path, option, value):
+    done = nirfire_here("demo", option, value, "-w", "demo", cwd=tmp_path)
     assert done.returncode == 2
     assert "error:" in done.stderr
     assert "remedy" in done.stderr

@@ -48,7 +48,7 @@ from .same import differences, of_files
 
 SEED, KILLS, FEW_KILLS = 20260, 50, 5
 DOZEN, HANDFUL = range(201, 213), range(201, 205)
-BAD_SOURCE = 207
+BAD_SOURCE, ITS_NEIGHBOURS = 207, range(205, 209)
 SPARING = """
 [clean]
 n_iter = 1
@@ -317,15 +317,21 @@ def lacks_its_place(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "words"),
+    ("how", "words", "numbers"),
     [
-        pytest.param(lacks_an_extension, ("extension DQ is missing", "remedy: redo calibrate"), marks=pytest.mark.slow),
-        (lacks_its_place, ("KeyError", "SLTSTRT1")),
+        pytest.param(
+            lacks_an_extension,
+            ("extension DQ is missing", "remedy: redo calibrate"),
+            DOZEN,
+            marks=pytest.mark.slow,
+            id="a dozen",
+        ),
+        pytest.param(lacks_its_place, ("KeyError", "SLTSTRT1"), ITS_NEIGHBOURS, id="four"),
     ],
 )
-def test_one_bad_source_among_a_dozen(small_demo, tmp_path, how, words):
+def test_one_bad_source_among_others(small_demo, tmp_path, how, words, numbers):
     """The others go on, the summary names it and says what to do, and when it is mended only it is done again."""
-    given = cutouts(small_demo.place, DOZEN, tmp_path / "given")
+    given = cutouts(small_demo.place, numbers, tmp_path / "given")
     place, command = Workspace(tmp_path / "out", "given"), ("run", given, "--to", "nodsub", "-w", "out", "--no-report")
     file = sorted(given.glob(f"*_{BAD_SOURCE}{CAL}"))[1]
     good = shutil.copyfile(file, tmp_path / "good.fits")
@@ -336,14 +342,14 @@ def test_one_bad_source_among_a_dozen(small_demo, tmp_path, how, words):
     assert all(word in said for word in words), said
     assert f"nrs1_{BAD_SOURCE}.log" in said
     assert "mend what is said above and run the same command again" in said
-    assert [s for s in place.find_sources() if place.find_slits(s, BKGSUB)] == [s for s in DOZEN if s != BAD_SOURCE]
+    assert [s for s in place.find_sources() if place.find_slits(s, BKGSUB)] == [s for s in numbers if s != BAD_SOURCE]
     code, said = run("status", given, "-w", "out", cwd=tmp_path)
     assert code == 3
     assert f"failed: nodsub jw09999001001_02101 nrs1 {BAD_SOURCE}" in said
     shutil.copyfile(good, file)
     code, said = run(*command, cwd=tmp_path)
     assert code == 0, said
-    assert f"1 done, {len(DOZEN)} skipped" in said
+    assert f"1 done, {len(numbers)} skipped" in said
 
 
 @pytest.mark.slow

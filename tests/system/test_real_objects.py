@@ -9,7 +9,10 @@ from tests.conftest import nirfire
 
 OBJECTS = [
     ("ceers_933", 933, 4.234, "static-test-driz-center-bkg_933.spec.fits"),
-    ("rubies_44597", 44597, 3.4608, "rubies-egs61-v2_prism-clear_4233_44597.spec.fits"),
+    pytest.param(
+        *("rubies_44597", 44597, 3.4608, "rubies-egs61-v2_prism-clear_4233_44597.spec.fits"),
+        marks=pytest.mark.slow,  # extracted in test_extract_real.py and fitted in test_redshift_real.py, both quick
+    ),
 ]
 
 

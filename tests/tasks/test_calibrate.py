@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.simulate.conftest import local_cache, run_with_cache  # noqa: F401
+from tests.simulate.conftest import run_stock  # noqa: F401
 
 PROBE, ROOT = "tests.tasks.calibrate_probe", Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def found(run_with_cache: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:  # noqa: F811
+def found(run_stock: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:  # noqa: F811
     folder = tmp_path_factory.mktemp("calibrate")
-    return json.loads(run_with_cache("-m", PROBE, str(folder), cwd=ROOT))
+    return json.loads(run_stock("-m", PROBE, str(folder), cwd=ROOT))
 
 
 def test_a_source_in_its_slit(found: dict[str, Any]) -> None:
@@ -63,7 +63,7 @@ def test_flats_whose_errors_are_nan_leave_finite_errors(found: dict[str, Any]) -
 
 
 @pytest.mark.slow
-def test_the_kept_inputs_repeat_the_run_by_hand(run_with_cache: Callable[..., str], tmp_path: Path) -> None:  # noqa: F811
-    assert json.loads(run_with_cache("-m", PROBE, str(tmp_path), "strun", cwd=ROOT)) == dict.fromkeys(
+def test_the_kept_inputs_repeat_the_run_by_hand(run_stock: Callable[..., str], tmp_path: Path) -> None:  # noqa: F811
+    assert json.loads(run_stock("-m", PROBE, str(tmp_path), "strun", cwd=ROOT)) == dict.fromkeys(
         ("SCI", "ERR", "DQ"), True
     )

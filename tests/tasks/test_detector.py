@@ -30,6 +30,7 @@ from nirfire.simulate.scene import demo_scene
 from nirfire.tasks import detector as task
 from nirfire.tasks.settings import CalibrateSettings, DetectorSettings, StackSettings
 from tests.conftest import nirfire
+from tests.forked import run_forked
 
 PROBE = Path(__file__).with_name("step_probe.py")
 DO_NOT_USE, SATURATED, JUMP, REFERENCE = 1, 2, 4, 1 << 31
@@ -73,7 +74,7 @@ def test_unknown_parameter_is_refused_with_the_nearest_name():
         ["detector", DetectorSettings(clean_flicker_noise=True, picture_frame=True).all_steps()],
         ["stack", {"outlier_detection": {"skip": True, "snr": "5.0 4.0"}, "resample_spec": {"pixfrac": 0.8}}],
     ]
-    done = subprocess.run([sys.executable, PROBE, json.dumps(cases)], capture_output=True, text=True, check=False)
+    done = run_forked(PROBE, json.dumps(cases))
     assert done.returncode == 0, done.stderr[-2000:]
     step, parameter, value, other, none, *fine = json.loads(done.stdout.splitlines()[-1])
     assert step == ["detector.steps.jmp", "the stock Detector1Pipeline has no step jmp", "did you mean jump?"]

@@ -23,3 +23,13 @@ def test_mistakes_are_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(DataError, match=r"stuck\.toml"):
         read_stuck(path)
+
+
+def test_a_file_of_another_editor_is_read(tmp_path):
+    path = tmp_path / "stuck.toml"
+    path.write_bytes("\ufeff# größer\r\n[jw01345062001_03101]\r\n933 = [3]\r\n".encode())
+    assert read_stuck(path) == {"jw01345062001_03101": {933: (3,)}}
+    path.write_bytes("# größer".encode("latin-1"))
+    with pytest.raises(DataError, match="not a text file") as caught:
+        read_stuck(path)
+    assert caught.value.file == path and "UTF-8" in caught.value.remedy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def export(targets: Sequence[Path], options: ExportOptions) -> int:
     found = _observations(targets)
     parts, complete = [], True
     for observation in found:
-        part, left_out = _measured(observation, options.tables)
+        part, left_out = measured(observation.workspace, options.tables)
         complete = complete and not left_out
         try:
             part |= geometry(observation, options.tables)
@@ -128,16 +128,35 @@ def _observations(targets: Sequence[Path]) -> list[Observation]:
     return found
 
 
-def _measured(observation: Observation, wanted: Sequence[str]) -> tuple[dict[str, Table], int]:
-    """The tables of sources, spectra and lines; and how many sources are left out of them."""
+def measured(place: Workspace, wanted: Sequence[str], say: Callable[[str], None] = say) -> tuple[dict[str, Table], int]:
+    """Make the tables of sources, spectra and lines, as far as they are wanted.
+
+    Parameters
+    ----------
+    place : Workspace
+    wanted : sequence of str
+        Of `catalogue_columns.TABLES`.
+    say : callable
+        Told what is read anew, and what cannot be.
+
+    Returns
+    -------
+    tables : dict of str to Table
+    left_out : int
+        Sources with a product that cannot be read.
+
+    Raises
+    ------
+    DataError
+        There is no spectrum that can be read.
+    """
     makers = {SOURCES: source_table, SPECTRA: spectrum_table, LINES: line_table}
     chosen = [name for name in makers if name in wanted]
     if not chosen:
         return {}, 0
-    place = observation.workspace
-    pairs, table, lines, left_out = measurements(place)
+    pairs, table, lines, left_out = measurements(place, say)
     spectra = [_cards(spec, zfit, row) for (spec, zfit), row in zip(pairs, table, strict=True)]
-    automatic = _automatic(place, table, [cards["key"] for cards in spectra])
+    automatic = _automatic(table, [cards["key"] for cards in spectra])
     results = Results(
         place.observation,
         table,
@@ -159,19 +178,18 @@ def _cards(spec: Path, zfit: Path | None, row: Table.Row) -> dict[str, str]:
     return found | {"fit_fingerprint": fit, "key": spectrum_key(str(row["grating"]), str(row["filter"]))}
 
 
-def _automatic(place: Workspace, table: Table, keys: Sequence[str]) -> dict[int, Redshift]:
+def _automatic(table: Table, keys: Sequence[str]) -> dict[int, Redshift]:
     """The automatic redshift of each source, by the rule that the inspection page follows too."""
     fits: dict[int, dict[str, Redshift]] = {}
     joint: dict[int, Redshift] = {}
     names = ("source_id", "redshift_auto", "redshift_error", "redshift_probability", "redshift_warning")
-    more = ("redshift_joint", "redshift_joint_error", "redshift_joint_probability")
+    more = ("redshift_joint", "redshift_joint_error", "redshift_joint_probability", "redshift_joint_warning")
     rows = zip(*(table[name].tolist() for name in (*names, *more)), strict=True)
     for (source, z, z_err, probability, warning, *of_all), key in zip(rows, keys, strict=True):
-        joint_z, joint_error, joint_probability = of_all
+        joint_z, joint_error, joint_probability, joint_warning = of_all
         fits.setdefault(source, {})[key] = Redshift(z, z_err, probability, warning, key)
-        if source not in joint and not math.isnan(joint_z):
-            shared = read_cards(place.joint_zfit(source), ("ZWARN",)).get("ZWARN", "0")
-            joint[source] = Redshift(joint_z, joint_error, joint_probability, int(shared), JOINT)
+        if not math.isnan(joint_z):
+            joint[source] = Redshift(joint_z, joint_error, joint_probability, joint_warning, JOINT)
     found = {source: best_redshift(mine, joint.get(source)) for source, mine in fits.items()}
     return {source: best for source, best in found.items() if best is not None}
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +15,20 @@ from nirfire.products.joint_redshift import JointFit
 from nirfire.products.line_table import EXTENSION as LINES
 from nirfire.products.naming import SPEC, Workspace, zfit_of
 from nirfire.products.provenance import read_facts, read_fingerprint
-from nirfire.products.spectrum import Spectrum
-from nirfire.products.zfit import RedshiftFit
-from nirfire.tasks.summary import CATALOGUE, summary
+from nirfire.tasks.summary import CATALOGUE, COLUMNS, Measured, measure, tables_of
 
 Pairs = list[tuple[Path, Path | None]]
 MODE = ("source_id", "grating", "filter")
 
 
-def measurements(place: Workspace) -> tuple[Pairs, Table, Table, int]:
+def measurements(place: Workspace, say: Callable[[str], None] = say) -> tuple[Pairs, Table, Table, int]:
     """Every spectrum with its redshift fit, and what was measured of them.
 
     Parameters
     ----------
     place : Workspace
+    say : callable
+        Told what is read anew, and what cannot be.
 
     Returns
     -------
@@ -50,7 +49,7 @@ def measurements(place: Workspace) -> tuple[Pairs, Table, Table, int]:
     Notes
     -----
     A summary says of which products it is, by fingerprints. Sources that it does not know as they are now are measured
-    anew; all are where it does not say.
+    anew; all are where it does not say, or was written by a version that had fewer columns.
     """
     by_source = {source: _pairs(place, source) for source in place.find_sources()}
     joints = {source: place.joint_zfit(source) for source in by_source}
@@ -58,38 +57,33 @@ def measurements(place: Workspace) -> tuple[Pairs, Table, Table, int]:
     known: Mapping[str, str | None] = (read_facts(written) or {}).get("inputs", {}) if written.is_file() else {}
     changed = [s for s, mine in by_source.items() if mine and not _is_known(mine, joints[s], known)]
     parts = [_read(written)] if len(changed) < sum(map(bool, by_source.values())) else []
-    bad = [s for s in changed if not _can_be_read(place, s, by_source[s], joints[s])]
+    if parts and not set(COLUMNS) <= set(parts[0][0].colnames):  # of an earlier version
+        parts, changed = [], [s for s, mine in by_source.items() if mine]
+    anew, bad = _measured(place, {source: by_source[source] for source in changed}, say)
     pairs = [pair for source, mine in by_source.items() if source not in bad for pair in mine]
     if not pairs:
         raise DataError("no spectrum here", file=place.sources, remedy=f"nirfire run {place.folder}")
-    anew = [s for s in changed if s not in bad]
     if anew:
-        say(f"{place.observation}: {len(anew)} sources changed after the summary was written; they are read anew")
-        parts.append(_measured(written.name, [pair for s in anew for pair in by_source[s]], [joints[s] for s in anew]))
+        n = len(changed) - len(bad)
+        say(f"{place.observation}: {n} sources changed after the summary was written; they are read anew")
+        parts.append(tables_of(anew))
     return pairs, *_merged(pairs, parts, changed), len(bad)
 
 
-def _can_be_read(place: Workspace, source: int, pairs: Pairs, joint: Path) -> bool:
-    """True where all products of a source can be read; else say what is wrong."""
-    try:
-        for spec, zfit in pairs:
-            Spectrum.read(spec)
-            if zfit:
-                RedshiftFit.read(zfit)
-        if joint.is_file():
-            JointFit.read(joint)
-    except DataError as error:
-        say(f"{place.observation}: source {source} is LEFT OUT: {error}")
-        return False
-    return True
-
-
-def _measured(name: str, pairs: Pairs, joints: list[Path]) -> tuple[Table, Table]:
-    """Measure products as the summary does."""
-    with tempfile.TemporaryDirectory(prefix="nirfire-export-") as folder:
-        target = Path(folder) / name
-        summary(pairs, [target], [joint for joint in joints if joint.is_file()])
-        return _read(target)
+def _measured(
+    place: Workspace, changed: Mapping[int, Pairs], say: Callable[[str], None]
+) -> tuple[list[Measured], set[int]]:
+    """Measure sources as the summary does; and those of which a product cannot be read, after saying what is wrong."""
+    found, bad = [], set()
+    for source, pairs in changed.items():
+        joint = place.joint_zfit(source)
+        try:
+            joints = {source: JointFit.read(joint)} if joint.is_file() else {}
+            found += [measure(spec, zfit, joints) for spec, zfit in pairs]
+        except DataError as error:
+            say(f"{place.observation}: source {source} is LEFT OUT: {error}")
+            bad.add(source)
+    return found, bad
 
 
 def _pairs(place: Workspace, source: int) -> Pairs:

@@ -28,6 +28,10 @@ OPEN_TO_ALL = (
     "address too, and who has the token can vote and change masks and shutter lists. Safer: leave --host out, and on "
     "the other machine run `ssh -L {port}:127.0.0.1:{port}` to this one"
 )
+NETWORK_DISK = (
+    "note: the workspace is on a network file system ({kind}): votes are saved without a write-ahead log, which "
+    "machines cannot share"
+)
 TUNNEL = "from another machine: ssh -L {port}:127.0.0.1:{port} {name}, then open this address there"
 
 
@@ -82,6 +86,8 @@ def inspect(target: Path, options: InspectOptions) -> None:
             say(OPEN_TO_ALL.format(host=options.host or "every interface", port=port))
         if store.read_only:
             say(f"note: votes cannot be saved: {place.folder} is read only")
+        elif store.network:
+            say(NETWORK_DISK.format(kind=store.network))
         url = address_of(options.host, port, token)
         sys.stdout.write(f"inspecting {place.observation} as {user}: {url} (Ctrl-C ends)\n")
         sys.stdout.flush()

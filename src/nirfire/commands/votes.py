@@ -14,8 +14,9 @@ from nirfire.inspect.exchange import read_votes, write_votes
 from nirfire.inspect.index import catalogue_of
 from nirfire.inspect.merge import merge
 from nirfire.inspect.quality import flags_said
+from nirfire.inspect.standing import enough_of, latest_of
 from nirfire.inspect.store import Store
-from nirfire.inspect.votes import Consensus, Vote, any_bits, is_stale, latest_of
+from nirfire.inspect.votes import Consensus, Vote, any_bits, is_stale
 from nirfire.pipeline.target import observations
 from nirfire.products.naming import Workspace
 
@@ -33,7 +34,7 @@ def list_votes(target: Path, *, user: str | None = None, conflicts: bool = False
     user : str or None
         The latest votes of this person, in place of what all say together.
     conflicts : bool
-        Only sources on which people do not agree, with the latest vote of each.
+        Only sources on which people do not agree, or one gave two grades, with the grades of each.
     history : bool
         All votes, also those that were changed later.
 
@@ -47,7 +48,7 @@ def list_votes(target: Path, *, user: str | None = None, conflicts: bool = False
         together, votes = store.consensus(), store.votes()
     quarrels = {source for source, said in together.items() if said.conflict}
     if conflicts or history or user:
-        chosen = votes if history else latest_of(votes)
+        chosen = votes if history else [vote for one in latest_of(votes) for vote in one.rivals or (one,)]
         chosen = [vote for vote in chosen if user in (None, vote.user)]
         chosen = [vote for vote in chosen if vote.source in quarrels or not conflicts]
         show_grid(_grid(place, VOTES, [_vote_cells(vote) for vote in chosen], chosen))
@@ -73,13 +74,13 @@ def export_votes(target: Path, out: Path, *, latest: bool = False) -> int:
     out : Path
         The table, .ecsv.
     latest : bool
-        Only the latest vote of each person on each source.
+        Only the latest vote of each person on each source; all where some do not know of each other.
     """
     if out.suffix.lower() != ".ecsv":
         raise DataError("votes are written as ECSV", file=out, key="-o", remedy="end its name with .ecsv")
     place = workspace_of(target)
     with Store.open(place.inspection, read_only=True) as store:
-        votes = store.latest() if latest else store.votes()
+        votes = enough_of(store.votes()) if latest else store.votes()
     number = write_votes(out, votes, observation=place.observation)
     say(f"{number} votes: {out}")
     return 0
@@ -125,8 +126,10 @@ def merge_votes(target: Path, others: Sequence[Path], *, force: bool = False, da
         for taken in merge(store, others, force=force, damaged=damaged):
             say(f"{taken.path}: {taken.n_votes} votes, {taken.n_new} of them new")
         quarrels = sum(said.conflict for said in store.consensus().values())
+        twice = sum(bool(said.twice) for said in store.consensus().values())
         _tell_unknown(place, set(store.consensus()))
-    say(f"{quarrels} sources in conflict" + (f": nirfire votes list {target} --conflicts" if quarrels else ""))
+    of_one = f", {twice} of them between votes of one person" if twice else ""
+    say(f"{quarrels} sources in conflict{of_one}" + (f": nirfire votes list {target} --conflicts" if quarrels else ""))
     return 0
 
 
@@ -160,6 +163,7 @@ def _grid(
     catalogue.index()
     for cells, one in zip(rows, said, strict=True):
         marks = ["conflict"] if isinstance(one, Consensus) and one.conflict else []
+        marks += [f"two votes of {', '.join(one.twice)}"] if isinstance(one, Consensus) and one.twice else []
         marks += ["stale"] if is_stale(one.seen, catalogue.fingerprints(one.source)) else []
         grid.add_row(*(Text(cell) for cell in (*cells[:-1], " ".join(marks), cells[-1])))
     return grid

@@ -10,10 +10,8 @@ import numpy as np
 from .templates import TemplateSet
 from .zcolumns import on_pixels
 from .zfinish import Field, Single, finish, model_of
-from .zgram import gather
 from .zresult import RedshiftResult, ScanOptions
-from .zrivals import rivals_of
-from .zscan import field_of, prepare, threads
+from .zscan import make_ready, threads
 from .zsearch import coarse_scan, solve_at
 
 LEAST_STEPS = 5  # of the coarse scan to either side
@@ -56,19 +54,14 @@ def ready(
     Raises
     ------
     ValueError
-        Too few usable pixels.
+        As `zscan.fit_redshift`.
     """
-    settings, name = options or ScanOptions(), grating.upper()
-    finite = np.isfinite(wave)
-    prepared = prepare(wave[finite], flux[finite], ivar[finite], name, settings)
-    if isinstance(prepared, ValueError):
-        raise prepared
-    shared = field_of(wave[finite], name, templates, settings)
-    with threads().limit(limits=1, user_api="blas"):
-        exact = gather(prepared.ivar[None], prepared.flux[None], prepared.poly[None], settings.polynomial_prior)
-        binned = exact.binned(shared.scan.width, shared.scan.block)
-        rivals = rivals_of(exact, shared.grid, shared.exact)[0]
-    return Ready(shared, Single(prepared, exact, binned, rivals, finite, ivar, correlation), settings)
+    settings = options or ScanOptions()
+    flux, ivar = np.asarray(flux)[None], np.asarray(ivar)[None]
+    batch, refused = make_ready(wave, flux, ivar, grating=grating, templates=templates, settings=settings)
+    if batch is None:
+        raise refused[0]
+    return Ready(batch.shared, batch.single(0, correlation), settings)
 
 
 def fit_at(given: Ready, z: float) -> Fit:

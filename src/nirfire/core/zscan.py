@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -13,9 +14,9 @@ from .lsf import C_KMS
 from .templates import TemplateSet, on_grid
 from .zcolumns import basis_of, sampling_of
 from .zfinish import Field, Prepared, Single, finish
-from .zgram import gather
+from .zgram import Spectra, gather
 from .zresult import MIN_PIXELS, SCANS, RedshiftResult, ScanOptions
-from .zrivals import rivals_of
+from .zrivals import Rivals, rivals_of
 from .zsearch import coarse_scan
 from .zshelf import Shelf
 
@@ -116,7 +117,61 @@ def fit_redshifts(
     matrix, L low-order Legendre polynomials times the smoothed spectrum, eliminated in closed form. The coarse scan
     shares A among all spectra; each one's best minima are then refined.
     """
-    settings, name = options or ScanOptions(), grating.upper()
+    settings = options or ScanOptions()
+    batch, refused = make_ready(wave, flux, ivar, grating=grating, templates=templates, settings=settings)
+    if batch is None:
+        return list(refused.values())
+    shared, out = batch.shared, dict[int, RedshiftResult | ValueError](refused)
+    with threads().limit(limits=1, user_api="blas"):
+        curves = coarse_scan(batch.scanned, shared.shelf, shared.shifts, hold=shared.scan.hold, tick=tick)
+        for k, i in enumerate(batch.numbers):
+            band = correlations[i] if correlations is not None else None
+            out[i] = finish(shared, batch.single(k, band), curves[k], settings)
+    return [out[i] for i in range(len(out))]
+
+
+class Batch(NamedTuple):
+    """Spectra on one wavelength grid with all that their fits need, whether over all redshifts or near one."""
+
+    shared: Field
+    prepared: list[Prepared]
+    exact: Spectra
+    scanned: Spectra
+    rivals: list[Rivals]
+    numbers: list[int]  # among those that were given
+    finite: np.ndarray  # (n_wave,)
+    ivar: np.ndarray  # (n_spec, n_wave), of all that were given
+
+    def single(self, k: int, correlation: np.ndarray | None = None) -> Single:
+        """One of them."""
+        own = self.exact.only(k), self.scanned.only(k), self.rivals[k]
+        return Single(self.prepared[k], *own, self.finite, self.ivar[self.numbers[k]], correlation)
+
+
+def make_ready(
+    wave: np.ndarray,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    *,
+    grating: str,
+    templates: TemplateSet,
+    settings: ScanOptions,
+) -> tuple[Batch | None, dict[int, ValueError]]:
+    """Prepare spectra for their fits; parameters as of `fit_redshifts`.
+
+    Returns
+    -------
+    batch : Batch or None
+        Those that can be fitted; None where there is none.
+    refused : dict of int to ValueError
+        The others, by number, with the reason.
+
+    Raises
+    ------
+    ValueError
+        As `fit_redshifts`.
+    """
+    name = grating.upper()
     if name not in SCANS:
         raise ValueError(f"unknown grating {grating!r}: one of {', '.join(SCANS)}")
     wave, flux, ivar = (np.asarray(one, dtype=float) for one in (wave, flux, ivar))
@@ -125,28 +180,20 @@ def fit_redshifts(
     finite = np.isfinite(wave)
     if finite.sum() < MIN_PIXELS or np.any(np.diff(wave[finite], prepend=0.0) <= 0):
         raise ValueError(f"a spectrum needs at least {MIN_PIXELS} pixels of increasing, positive wavelength")
-    prepared = [prepare(wave[finite], f[finite], i[finite], name, settings) for f, i in zip(flux, ivar, strict=True)]
-    good = [one for one in prepared if isinstance(one, Prepared)]
+    all_of_them = [prepare(wave[finite], f[finite], i[finite], name, settings) for f, i in zip(flux, ivar, strict=True)]
+    good = {k: one for k, one in enumerate(all_of_them) if isinstance(one, Prepared)}
+    refused = {k: one for k, one in enumerate(all_of_them) if isinstance(one, ValueError)}
     if not good:
-        return [one for one in prepared if isinstance(one, ValueError)]
+        return None, refused
     with threads().limit(limits=1, user_api="blas"):
         shared = field_of(wave[finite], name, templates, settings)
-        weight, data, poly = (np.array(one) for one in zip(*((g.ivar, g.flux, g.poly) for g in good), strict=True))
+        weight, data, poly = (
+            np.array(one) for one in zip(*((g.ivar, g.flux, g.poly) for g in good.values()), strict=True)
+        )
         exact = gather(weight, data, poly, settings.polynomial_prior)
-        binned = exact.binned(shared.scan.width, shared.scan.block)
-        curves = coarse_scan(binned, shared.shelf, shared.shifts, hold=shared.scan.hold, tick=tick)
+        scanned = exact.binned(shared.scan.width, shared.scan.block)
         rivals = rivals_of(exact, shared.grid, shared.exact)
-        out: list[RedshiftResult | ValueError] = []
-        count = 0
-        for i, one in enumerate(prepared):
-            if isinstance(one, ValueError):
-                out.append(one)
-                continue
-            band = correlations[i] if correlations is not None else None
-            single = Single(one, exact.only(count), binned.only(count), rivals[count], finite, ivar[i], band)
-            out.append(finish(shared, single, curves[count], settings))
-            count += 1
-    return out
+    return Batch(shared, list(good.values()), exact, scanned, rivals, list(good), finite, ivar), refused
 
 
 @functools.lru_cache(maxsize=1)

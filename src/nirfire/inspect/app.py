@@ -79,10 +79,10 @@ def warm(app: FastAPI) -> None:
 
     What cannot be read is told when it is asked for.
     """
-    app.state.pages.load()
     with suppress(NirfireError):
         catalogue_of(app.state.context.place).index()
         app.state.context.store.consensus()
+    app.state.pages.load()
 
 
 def _refused(request: Request, error: Exception) -> JSONResponse:

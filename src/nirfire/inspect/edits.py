@@ -17,6 +17,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Array, InlineTable, Whitespace
 
 from nirfire.errors import DataError
+from nirfire.inspect.toml_text import BOM, comments, with_comments, with_line_ends
 from nirfire.products.atomic import atomic_path
 from nirfire.products.naming import EDIT_LOCK, Workspace
 from nirfire.products.nod_lists import LEFT_OUT, read_nod_lists
@@ -27,6 +28,7 @@ NODS_HEADER = """# Nods, by visit and activity, and source.
 # 101 = { 1 = [2, 3], left_out = [4] }    exposure 1 has 2 and 3 for background; 4 takes no part
 """
 BY_HAND = "change it with an editor"
+TRIES = 5  # to change a file that somebody is saving
 Nod = int | str
 """Exposure of an activity by its number; of another activity as ``GGSAA_EEEEE``."""
 
@@ -38,7 +40,7 @@ class Unchanged(DataError):
 def token(path: Path, root: str, source: int) -> str:
     """A word for what a file says of a source in a visit and activity: another one when it says something else."""
     try:
-        content = tomllib.loads(read_text(path))
+        content = tomllib.loads(read_text(path).removeprefix(BOM))
     except (tomllib.TOMLDecodeError, Unchanged):
         return ""
     return _token(content, root, str(source))
@@ -171,6 +173,53 @@ def read_text(path: Path) -> str:
         raise Unchanged(f"not a text file: {error}", file=path, remedy="save it as UTF-8") from error
 
 
+def rewrite(path: Path, change: Callable[[str], str | None], check: Callable[[Path], Any]) -> None:
+    """Change the text of a file that people write, and may be saving at the same moment.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or a link to it.
+    change : callable
+        Gives the new text for the text as it stands, empty for no file; None removes the file.
+    check : callable
+        Reads the new file before it counts.
+
+    Raises
+    ------
+    Unchanged
+        It is no text, cannot be written, or somebody else saves it again and again.
+    """
+    with editing(path):
+        for _ in range(TRIES):
+            before = read_text(path)
+            after = change(before)
+            if after == before or _replaced(path, before, after, check):
+                return
+    raise Unchanged("it is being saved by somebody else", file=path, remedy="try again when that is done")
+
+
+def _replaced(path: Path, before: str, after: str | None, check: Callable[[Path], Any]) -> bool:
+    """Write or remove a file, unless it does not say any more what it said."""
+    if after is None:
+        if same := read_text(path) == before:
+            path.unlink(missing_ok=True)
+        return same
+    try:
+        with atomic_path(path.resolve()) as part:
+            part.write_bytes(after.encode())
+            check(part)
+            if read_text(path) != before:  # looked at last, when only the renaming is left to do
+                raise _Meanwhile
+    except _Meanwhile:
+        return False
+    return True
+
+
+class _Meanwhile(Exception):
+    """A file was saved by somebody else since it was read."""
+
+
 class _Kind(NamedTuple):
     """A kind of file: how a new one begins, and what reads it."""
 
@@ -180,23 +229,24 @@ class _Kind(NamedTuple):
 
 def _edit(path: Path, key: tuple[str, str], value: Any, kind: _Kind, seen: str | None) -> None:
     """Give the entry of a root and source another value, or none; what is written is read before it counts."""
-    with editing(path):
-        before = read_text(path)
-        try:
-            kind.read(path)
-            after = _changed(before or kind.header, key, value, path)
-            if after == before or (value is None and not before):
-                return
-            if seen is not None and seen != _token(tomllib.loads(before), *key):
-                what = f"somebody has changed what is said of source {key[1]} meanwhile"
-                raise Unchanged(what, file=path, key=".".join(key), remedy="look at it again")
-            with atomic_path(path) as part:
-                part.write_bytes(after.encode())
-                kind.read(part)
-        except Unchanged:
-            raise
-        except DataError as error:
-            raise Unchanged(error.message, file=path, key=error.key, remedy=error.remedy) from error
+
+    def change(before: str) -> str:
+        kind.read(path)
+        text = before.removeprefix(BOM)
+        after = _changed(text or kind.header, key, value, path)
+        if after == text or (value is None and not text):
+            return before
+        if seen is not None and seen != _token(tomllib.loads(text), *key):
+            what = f"somebody has changed what is said of source {key[1]} meanwhile"
+            raise Unchanged(what, file=path, key=".".join(key), remedy="look at it again")
+        return before[: len(before) - len(text)] + after
+
+    try:
+        rewrite(path, change, kind.read)
+    except Unchanged:
+        raise
+    except DataError as error:
+        raise Unchanged(error.message, file=path, key=error.key, remedy=error.remedy) from error
 
 
 def _changed(text: str, key: tuple[str, str], value: Any, path: Path) -> str:
@@ -210,16 +260,13 @@ def _changed(text: str, key: tuple[str, str], value: Any, path: Path) -> str:
     root, source = key
     try:
         document = tomlkit.parse(text)
-        n_tables = len(document)
         if value is None:
-            _take_out(document, root, source)
+            after = _without(document, text, root, source)
         else:
             if root not in document:
                 _begin_table(document, root)
             _put(document[root], source, value)
-        after = tomlkit.dumps(document)
-        if len(document) < n_tables:
-            after = after.rstrip("\r\n") + "\n"
+            after = _dumped(document, text)
     except TOMLKitError as error:
         raise Unchanged(f"cannot be changed: {error}", file=path, remedy=BY_HAND) from error
     wanted = tomllib.loads(text)
@@ -247,7 +294,7 @@ def _begin_table(document: tomlkit.TOMLDocument, root: str) -> None:
     text = tomlkit.dumps(document)
     if text and not text.endswith("\n"):
         document.add(tomlkit.nl())
-    if text and not text.endswith("\n\n"):
+    if text and not text.endswith(("\n\n", "\n\r\n")):
         document.add(tomlkit.nl())
     document.add(root, tomlkit.table())
 
@@ -294,15 +341,24 @@ def _append(table: Any, key: str, item: Any) -> None:
     body.extend(tail)
 
 
-def _take_out(document: tomlkit.TOMLDocument, root: str, source: str) -> None:
-    """Remove an entry, and the table's heading when nothing is left below it."""
+def _dumped(document: tomlkit.TOMLDocument, before: str) -> str:
+    """Text of a document with the line ends and all the comments that it had."""
+    return with_comments(before, with_line_ends(before, tomlkit.dumps(document)))
+
+
+def _without(document: tomlkit.TOMLDocument, before: str, root: str, source: str) -> str:
+    """The text without an entry, and without the table's heading when nothing, and no comment, is left below it."""
     table = document.get(root)
     if table is None or source not in table:
-        return
+        return before
     del table[source]
+    after = _dumped(document, before)
     body = getattr(getattr(table, "value", None), "body", None)
-    if not len(table) and body is not None and all(_is_blank(item) for _, item in body):
-        del document[root]
+    if len(table) or body is None or not all(_is_blank(item) for _, item in body):
+        return after
+    del document[root]
+    bare = with_line_ends(before, tomlkit.dumps(document).rstrip("\r\n") + "\n")
+    return bare if len(comments(bare)) == len(comments(before)) else after
 
 
 def _is_blank(item: Any) -> bool:

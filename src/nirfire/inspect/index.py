@@ -44,6 +44,7 @@ __all__ = [
 JOINT = "joint"
 SAME = 0.01  # a fit within SAME (1 + z) of the redshift of all gratings supports it
 SECONDS = 0.25  # for reading products at one call; what is left is read at the next
+MANY, PAUSE = 5000, 1.0  # folders of more sources than MANY, which take their time, are not looked at again for PAUSE s
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,7 @@ class Catalogue:
 
     What the catalogue of the last run says is taken from there. A source whose products are newer, or which is not in
     it, is read from its products, for a quarter of a second at each call: until all are read the list is not complete.
+    Of more than 5000 sources, what has changed within a second of the last look is seen at the next.
 
     Parameters
     ----------
@@ -229,6 +231,7 @@ class Catalogue:
         self._summary: tuple[int, int] | None = None  # when it was written, and its size
         self._rows: tuple[np.ndarray, list[str]] = (np.zeros(0, dtype=ROW), [])
         self._folders: dict[int, int] = {}
+        self._again = 0.0  # when they are looked at again, if they are many
         self._read: dict[int, tuple[int, np.ndarray | None, list[str]]] = {}
         self._name, self._looks = secrets.token_hex(4), 0  # no two revisions are called the same
         self._index = index_of(np.zeros(0, dtype=ROW), (), complete=False)
@@ -243,7 +246,7 @@ class Catalogue:
         """
         with self._lock:
             changed = self._look_at_summary()
-            folders = _folders(self.place)
+            folders = self._look_at_folders()
             if changed or folders != self._folders or not self._index.complete:
                 complete = self._read_newer(folders)
                 self._folders = folders
@@ -265,6 +268,14 @@ class Catalogue:
         self._rows = catalogue_rows(path) if look[0] else (np.zeros(0, dtype=ROW), [])
         self._summary, self._read = look, {}
         return True
+
+    def _look_at_folders(self) -> dict[int, int]:
+        """When the folder of each source last changed [ns]; of many sources, as it was up to `PAUSE` seconds ago."""
+        if len(self._folders) > MANY and time.monotonic() < self._again:
+            return self._folders
+        folders = _folders(self.place)
+        self._again = time.monotonic() + PAUSE
+        return folders
 
     def _read_newer(self, folders: dict[int, int]) -> bool:
         """Read sources that changed after the catalogue was written; False when time ran out."""

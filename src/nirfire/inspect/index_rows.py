@@ -21,7 +21,8 @@ ROW = np.dtype(
     + [(name, "f8") for name in ("ra", "dec", "z", "z_err", "zprob", "snr", "joint_z", "joint_err", "joint_prob")]
 )
 """One spectrum: its source, the number of its key, its own fit, and the fit of all gratings of its source."""
-NO_WARNING_TOLD = -1  # joint_warn of the catalogue, which does not have it
+NO_WARNING_TOLD = -1  # joint_warn of a catalogue of an earlier version
+JOINT_WARNING = "redshift_joint_warning"
 PRISM = "prism"
 CATALOGUE = "CATALOGUE"
 COLUMNS = {
@@ -70,13 +71,14 @@ def catalogue_rows(path: Path) -> tuple[np.ndarray, list[str]]:
         if CATALOGUE not in hdus:
             raise DataError("no CATALOGUE table", file=path, key=CATALOGUE, remedy=REMEDY)
         table = np.asarray(hdus[CATALOGUE].data)
-    missing = sorted({"grating", "filter", *COLUMNS.values()} - set(table.dtype.names or ()))
+    names = set(table.dtype.names or ())
+    missing = sorted({"grating", "filter", *COLUMNS.values()} - names)
     if missing:
         raise DataError(f"column {missing[0]} is missing", file=path, key=missing[0], remedy=REMEDY)
     rows = np.zeros(len(table), dtype=ROW)
     for name, column in COLUMNS.items():
         rows[name] = table[column]
-    rows["joint_warn"] = NO_WARNING_TOLD
+    rows["joint_warn"] = table[JOINT_WARNING] if JOINT_WARNING in names else NO_WARNING_TOLD
     (gratings, grating), (filters, filter_) = (np.unique(table[c], return_inverse=True) for c in ("grating", "filter"))
     both, number = np.unique(grating * len(filters) + filter_, return_inverse=True)
     keys = [spectrum_key(_text(gratings[k // len(filters)]), _text(filters[k % len(filters)])) for k in both]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from nirfire.errors import DataError
-from nirfire.inspect.edits import Unchanged, editing, read_text, unwritten
-from nirfire.products.atomic import atomic_path
+from nirfire.inspect.edits import Unchanged, editing, read_text, rewrite
+from nirfire.inspect.toml_text import BOM, with_line_ends
 from nirfire.products.naming import SUGGESTED, ExposureName, Workspace
 from nirfire.products.regions import (
     DETECTOR_SHAPE,
@@ -26,7 +26,6 @@ from nirfire.products.regions import (
 )
 
 Points = Sequence[Sequence[float]]
-BOM = "\ufeff"
 DRAWN = re.compile(r"\s*polygon\([^()]*\)\s*#.*text=\{inspect\b.*")
 POLYGON = re.compile(r"\s*(?P<sign>[-+]?)\s*polygon\s*\(?(?P<numbers>[-+0-9.eE,\s]+)\)?\s*", re.IGNORECASE)
 LABEL = re.compile(r"[^\w .@-]")
@@ -177,18 +176,21 @@ def change_mask(
     for points in polygons:
         check_polygon(points)
     path, gone = place.mask(name), set(removed)
-    with editing(path):
-        before = read_text(path)
-        kept = [line for line in before.splitlines(keepends=True) if not (line.strip() in gone and DRAWN.match(line))]
-        text = _with("".join(kept), polygons, f"inspect {LABEL.sub('', label)}".strip())
+
+    def change(before: str) -> str | None:
+        lines = before.splitlines(keepends=True)
+        kept = "".join(line for line in lines if not (line.strip() in gone and DRAWN.match(line)))
+        text = with_line_ends(before, _with(kept, polygons, f"inspect {LABEL.sub('', label)}".strip()))
         if text == before:
-            return path
-        if not any(_region(line) for line in text.splitlines()):
-            path.unlink(missing_ok=True)
-            return path
-        if problems := check_mask(text.removeprefix(BOM), path).problems:
+            return text
+        bare = text.removeprefix(BOM)
+        if not any(_region(line) for line in bare.splitlines()):
+            return text if _has_notes(bare) else None
+        if problems := check_mask(bare, path).problems:
             raise Unchanged(problems[0].message, file=path, key=problems[0].key, remedy=problems[0].remedy)
-        _write(path, text)
+        return text
+
+    rewrite(path, change, read_text)
     return path
 
 
@@ -209,12 +211,10 @@ def _with(text: str, polygons: Sequence[Points], label: str) -> str:
     return text + "".join(f"{line} # text={{{label}}}\n" for line in new)
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        with atomic_path(path) as part:
-            part.write_bytes(text.encode())
-    except OSError as error:
-        raise unwritten(path, error) from error
+def _has_notes(text: str) -> bool:
+    """There are comments in it, beside the one that every region file begins with."""
+    lines = [line.strip() for line in text.splitlines()]
+    return any(line.startswith("#") and line not in HEADER for line in lines)
 
 
 def clear_mask(place: Workspace, name: ExposureName) -> Path | None:

@@ -21,6 +21,7 @@ from nirfire.products.naming import SPEC, Workspace, zfit_of
 from nirfire.products.provenance import FINGERPRINT
 from nirfire.products.zfit import warnings_said
 
+REMAKE = "make it again: `nirfire run --rerun stale`"
 REFIT = "fit it again: `nirfire run --rerun stale`"
 KEPT = 64_000_000  # bytes of arrays that are kept
 BOXES = (3, 4, 5)
@@ -124,16 +125,13 @@ def read_object(place: Workspace, source: int, spectra: dict[str, Path]) -> Insp
         entry = _empty(key, path)
         try:
             spec = QuickFits(path)
-            points = points_of(spec)
-            entry |= {"spec": spec.primary.get(FINGERPRINT), "snr": _snr(points)}
-            arrays |= _spectrum(key, spec, points)
-            name, ra, dec = _place_of(spec, (name, ra, dec))
-            zfit = zfit_of(path)
-            if zfit.exists():
-                fit = QuickFits(zfit)
-                arrays |= _fit(key, fit, entry)
-                fits[key] = _redshift(entry, fit, key)
-            entry["facts"] = facts_of(spec, points, entry)
+            with spec.readable():
+                points = points_of(spec)
+                arrays |= _spectrum(key, spec, points)
+                entry |= {"spec": spec.primary.get(FINGERPRINT), "snr": _snr(points)}
+                name, ra, dec = _place_of(spec, (name, ra, dec))
+                fits |= _fitted(key, path, entry, arrays)
+                entry["facts"] = facts_of(spec, points, entry)
         except DataError as error:
             entry["error"] = str(error)
         told.append(entry)
@@ -165,13 +163,36 @@ def _empty(key: str, path: Path) -> Told:
     return named | unknown | lists
 
 
+def _fitted(key: str, path: Path, entry: Told, arrays: Arrays) -> dict[str, Redshift]:
+    """The redshift of a spectrum by its key, where there is a fit; one that cannot be used is told in the entry."""
+    zfit = zfit_of(path)
+    if not zfit.exists():
+        return {}
+    try:
+        fit = QuickFits(zfit)
+        with fit.readable():
+            told, found = _fit(fit, arrays[f"{key}/wave"].size)
+            redshift = _redshift(told, fit, key)
+    except DataError as error:
+        entry["error"] = str(error)
+        return {}
+    entry |= told
+    arrays |= {f"{key}/{name}": values for name, values in found.items()}
+    return {key: redshift}
+
+
 def _spectrum(key: str, spec: QuickFits, points: Points) -> Arrays:
     """Arrays of a ``_spec.fits``."""
     table, found = points.table, {"wave": points.wave, "flux": points.flux, "err": points.err}
     for width in BOXES:
         if f"flux_box{width}" in table:
             found |= {f"box{width}": table[f"flux_box{width}"], f"box{width}_err": table[f"err_box{width}"]}
-    found |= {name: spec.image(hdu) for hdu, name in PLANES.items() if hdu in spec}
+    if not (np.diff(points.wave) > 0).all() or any(one.shape != points.wave.shape for one in found.values()):
+        raise DataError("no wavelengths that increase", file=spec.path, key="SPEC1D", remedy=REMAKE)
+    planes = {name: spec.image(hdu) for hdu, name in PLANES.items() if hdu in spec}
+    if {plane.shape[1:] for plane in planes.values()} - {points.wave.shape}:
+        raise DataError("an image of another number of wavelengths", file=spec.path, key="SCI", remedy=REMAKE)
+    found |= planes
     if "PROF1D" in spec:
         profile = spec.table("PROF1D")
         found |= {f"prof_{name}": profile[column] for name, column in (("y", "ypos"), ("opt", "opt"))}
@@ -189,24 +210,27 @@ def _place_of(spec: QuickFits, before: tuple[str, Any, Any]) -> tuple[str, Any, 
     return str(head.get("SRCNAME") or before[0]), head.get("RA", before[1]), head.get("DEC", before[2])
 
 
-def _fit(key: str, fit: QuickFits, entry: Told) -> Arrays:
-    """Arrays of a ``_zfit.fits``; what it says of the redshift goes into the entry."""
+def _fit(fit: QuickFits, n_wave: int) -> tuple[Told, Arrays]:
+    """What a ``_zfit.fits`` says of the redshift, and its arrays; the spectrum has so many pixels."""
     head = fit.primary
     missing = [card for card in ("ZBEST", "ZERR", "ZPROB", "ZWARN", "CHI2MIN", "DOF") if card not in head]
     if missing:
         raise DataError(f"no card {missing[0]}: of an earlier version?", file=fit.path, key=missing[0], remedy=REFIT)
-    entry["fit"] = head.get(FINGERPRINT)
-    entry |= {"z": head["ZBEST"], "zconf": head.get("ZCONF"), "class": str(head.get("CLASS", "")).strip()}
-    entry |= {name: _known(head.get(card)) for name, card in (("z_err", "ZERR"), ("zprob", "ZPROB"))}
-    entry |= {name: _known(head.get(card)) for name, card in (("z2", "Z2"), ("dchi2", "DCHI2"))}
-    entry |= {"chi2": head["CHI2MIN"], "dof": head["DOF"]}
-    entry["zwarn"] = warnings_said(_bits(fit))
-    entry["peaks"] = rows_of(fit.table("PEAKS"), {"z": float, "z_err": float, "dchi2": float})
+    told: Told = {"fit": head.get(FINGERPRINT), "z": head["ZBEST"], "zconf": head.get("ZCONF")}
+    told |= {"class": str(head.get("CLASS", "")).strip(), "chi2": float(head["CHI2MIN"]), "dof": int(head["DOF"])}
+    told |= {name: _known(head.get(card)) for name, card in (("z_err", "ZERR"), ("zprob", "ZPROB"))}
+    told |= {name: _known(head.get(card)) for name, card in (("z2", "Z2"), ("dchi2", "DCHI2"))}
+    told["zwarn"] = warnings_said(_bits(fit))
+    told["peaks"] = rows_of(fit.table("PEAKS"), {"z": float, "z_err": float, "dchi2": float})
     if "LINES" in fit:
-        entry["lines"] = rows_of(fit.table("LINES"), LINES)
-    scan = fit.table("CHI2")
-    arrays = curve(scan["z"], scan["chi2"], int(head["DOF"])) | {"model": fit.table("MODEL")["flux"].astype(np.float32)}
-    return {f"{key}/{name}": values for name, values in arrays.items()}
+        told["lines"] = rows_of(fit.table("LINES"), LINES)
+    scan, model = fit.table("CHI2"), fit.table("MODEL")["flux"]
+    if not (np.isfinite(scan["chi2"]).all() and (np.diff(scan["z"]) > 0).all()):
+        raise DataError("a scan that cannot be used", file=fit.path, key="CHI2", remedy=REFIT)
+    if model.shape != (n_wave,):
+        text = f"a model of {model.size} pixels for a spectrum of {n_wave}"
+        raise DataError(text, file=fit.path, key="MODEL", remedy=REFIT)
+    return told, curve(scan["z"], scan["chi2"], told["dof"]) | {"model": model.astype(np.float32)}
 
 
 def rows_of(table: dict[str, np.ndarray], columns: dict[str, Any]) -> list[Told]:
@@ -221,27 +245,35 @@ def _joint(path: Path, arrays: Arrays) -> tuple[Told | None, Redshift | None]:
         return None, None
     try:
         fit = QuickFits(path)
-        head, density = fit.primary, fit.table("PZ")
-        told: Told = {
-            "file": path.name,
-            "z": head.get("ZBEST"),
-            "z_err": head.get("ZERR"),
-            "zprob": head.get("ZPROB"),
-            "zwarn": warnings_said(_bits(fit)),
-            "consensus": head.get("ZCONS"),
-            "said_by": head.get("ZCONSBY"),
-            "n_agree": head.get("NAGREE"),
-            "gratings": rows_of(
-                fit.table("GRATINGS"),
-                {"grating": str, "filter": str, "z": float, "offset": float, "offset_err": float, "support": float},
-            ),
-            "peaks": rows_of(fit.table("PEAKS"), {"z": float, "z_err": float, "probability": float}),
-            "error": None,
-        }
+        with fit.readable():
+            told, density = _agreed(fit)
+            redshift = _redshift(told, fit, "joint")
     except DataError as error:
         return {"file": path.name, "error": str(error)}, None
-    arrays |= {"joint/z": density["z"], "joint/p": density["pz"].astype(np.float32)}
-    return told, _redshift(told, fit, "joint")
+    arrays |= density
+    return told, redshift
+
+
+def _agreed(fit: QuickFits) -> tuple[Told, Arrays]:
+    """What a ``_joint_zfit.fits`` says, and its arrays."""
+    head, density = fit.primary, fit.table("PZ")
+    told: Told = {
+        "file": fit.path.name,
+        "z": head.get("ZBEST"),
+        "z_err": head.get("ZERR"),
+        "zprob": head.get("ZPROB"),
+        "zwarn": warnings_said(_bits(fit)),
+        "consensus": head.get("ZCONS"),
+        "said_by": head.get("ZCONSBY"),
+        "n_agree": head.get("NAGREE"),
+        "gratings": rows_of(
+            fit.table("GRATINGS"),
+            {"grating": str, "filter": str, "z": float, "offset": float, "offset_err": float, "support": float},
+        ),
+        "peaks": rows_of(fit.table("PEAKS"), {"z": float, "z_err": float, "probability": float}),
+        "error": None,
+    }
+    return told, {"joint/z": density["z"], "joint/p": density["pz"].astype(np.float32)}
 
 
 def _redshift(told: Told, fit: QuickFits, origin: str) -> Redshift:

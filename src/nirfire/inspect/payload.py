@@ -32,7 +32,8 @@ def pack(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     -------
     bytes
         ``NFB1``, the length of the header (uint32), the header in UTF-8 filled up with blanks, and the data; all
-        little-endian, each array at a multiple of 8 bytes.
+        little-endian, each array at a multiple of 8 bytes. An array whose elements are all the same, which is told by
+        ``"same": true``, has only the first of them.
 
     Raises
     ------
@@ -45,6 +46,9 @@ def pack(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     for name, array in arrays.items():
         kind, data = _plain_bytes(name, array)
         entries[name] = {"dtype": kind, "shape": list(array.shape), "offset": offset}
+        one = data[: np.dtype(kind).itemsize]
+        if array.size > 1 and data == one * array.size:  # columns of the list that nothing was said of yet
+            entries[name]["same"], data = True, one
         padded = data + b"\0" * (-len(data) % ALIGNED)
         pieces.append(padded)
         offset += len(padded)
@@ -68,9 +72,10 @@ def unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     header = json.loads(raw[ALIGNED:start])
     arrays = {}
     for name, entry in header["arrays"].items():
-        count = math.prod(entry["shape"])
+        same, shape = entry.get("same", False), entry["shape"]
+        count = 1 if same else math.prod(shape)
         flat = np.frombuffer(raw, dtype=f"<{entry['dtype']}", count=count, offset=start + entry["offset"])
-        arrays[name] = flat.reshape(entry["shape"])
+        arrays[name] = np.full(shape, flat[0]) if same else flat.reshape(shape)
     return header["meta"], arrays
 
 

@@ -24,14 +24,14 @@ UNNAMED = "anonymous"
 
 @dataclass(frozen=True)
 class Ballots:
-    """The latest votes on a source, as one person may see them.
+    """What people say of a source, as one person may see it.
 
     Attributes
     ----------
     own : Vote or None
-        That person's own.
+        What that person says, usually a `Standing`.
     others : list of Vote
-        Those of others, by name.
+        What others say, by name.
     hidden : int
         How many there are that are not shown yet.
     """

@@ -55,7 +55,7 @@ class QuickFits:
             raise DataError(f"cannot be read: {error.strerror}", file=path, remedy=remedy) from error
         if raw[:10] != b"SIMPLE  = " or len(raw) < BLOCK:
             raise DataError("not a FITS file", file=path, remedy=REMEDY_DAMAGED)
-        with self._readable():
+        with self.readable():
             self._units = dict(_units(raw))
 
     def __contains__(self, name: str) -> bool:
@@ -74,7 +74,7 @@ class QuickFits:
         DataError
             There is no such table, or a column is of a kind that no product has.
         """
-        with self._readable(name):
+        with self.readable(name):
             return self._table(name, self._unit(name))
 
     def _table(self, name: str, unit: Unit) -> dict[str, np.ndarray]:
@@ -95,7 +95,7 @@ class QuickFits:
         DataError
             There is no such image, or it is scaled.
         """
-        with self._readable(name):
+        with self.readable(name):
             return self._image(name, *self._unit(name))
 
     def _image(self, name: str, header: dict[str, Any], data: memoryview) -> np.ndarray:
@@ -106,11 +106,11 @@ class QuickFits:
         return values.astype(values.dtype.newbyteorder("="))
 
     @contextmanager
-    def _readable(self, name: str | None = None) -> Iterator[None]:
-        """What is damaged within becomes a `DataError` that names the file."""
+    def readable(self, name: str | None = None) -> Iterator[None]:
+        """What turns out to be damaged within becomes a `DataError` that names the file."""
         try:
             yield
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, ArithmeticError) as error:
             text = f"cannot be read as FITS ({error})"
             raise DataError(text, file=self.path, key=name, remedy=REMEDY_DAMAGED) from error
 

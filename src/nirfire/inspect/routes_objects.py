@@ -14,7 +14,6 @@ from nirfire.core.zresult import SCANS
 from nirfire.inspect.asked import LARGEST, Key, Source
 from nirfire.inspect.context import Context, context
 from nirfire.inspect.fitter import Fitter
-from nirfire.inspect.index import catalogue_of
 from nirfire.inspect.line_list import line_list
 from nirfire.inspect.objects import Inspected, Objects, tag_of
 from nirfire.inspect.payload import answer
@@ -60,7 +59,6 @@ def session(here: Here, user: User) -> dict[str, Any]:
         "blind": here.blind,
         "read_only": here.store.read_only,
         "version": __version__,
-        "n_objects": int(catalogue_of(here.place).index().source.size),
         "quality": [{"value": int(value), "said": said} for value, said in QUALITY_SAID.items()],
         "flags": [{"bit": int(bit), "said": said, "for": ONLY.get(bit, "all")} for bit, said in FLAG_SAID.items()],
         "lines": line_list(),

@@ -1,8 +1,8 @@
 """The store of votes: an sqlite file that only grows.
 
-A vote that was saved is on disk (WAL, synchronous=FULL) before its saving returns. Votes cannot be changed or deleted:
-triggers forbid it. Several threads and processes may use one file at once. The latest votes are kept in memory, and
-only what others have added since is read again.
+A vote that was saved is on disk before its saving returns. Votes cannot be changed or deleted: triggers forbid it.
+Several threads and processes may use one file at once, and so may several machines where the file system has locks that
+hold for all of them. What people say now is kept in memory; where votes were added since, it is worked out again.
 """
 
 from __future__ import annotations
@@ -14,17 +14,29 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from nirfire.errors import DataError
+from nirfire.inspect.network_disk import network_type
+from nirfire.inspect.standing import is_chain, last_of_chain, standing_of
 from nirfire.inspect.store_file import ROOM, SALVAGE, copied, open_to_look, open_to_write, plainly, transaction
-from nirfire.inspect.votes import Consensus, Vote, consensus_of
+from nirfire.inspect.votes import Consensus, Standing, Vote, consensus_of
 
-COLUMNS = ("uuid", "user", "source", "z", "quality", "flags", "comment", "tags", "seen", "time")
+COLUMNS = ("uuid", "user", "source", "z", "quality", "flags", "comment", "tags", "seen", "time", "builds_on",
+           "regrades", "saved")  # fmt: skip
 SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM votes"
+UUID, PERSON, SOURCE, BUILDS_ON = (1 + COLUMNS.index(name) for name in ("uuid", "user", "source", "builds_on"))
+CHANGED = (
+    f"{SELECT} WHERE id <= ? AND (source, user) IN (SELECT source, user FROM votes WHERE id > ? AND id <= ?) "
+    "ORDER BY source, user, time, uuid"
+)
 INSERT = f"INSERT INTO votes ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+OLDEST = 365.25 * 86400.0  # seconds that a browser may have kept a vote; who says more has no clock to go by
 
 
 class Store:
@@ -38,13 +50,15 @@ class Store:
         Its file, for messages.
     read_only : bool
         Refuse votes.
+    network : str
+        Kind of the network file system that holds the file; empty where it is local or not known.
     """
 
-    def __init__(self, db: sqlite3.Connection, path: Path, *, read_only: bool = False) -> None:
-        self._db, self.path, self.read_only = db, path, read_only
+    def __init__(self, db: sqlite3.Connection, path: Path, *, read_only: bool = False, network: str = "") -> None:
+        self._db, self.path, self.read_only, self.network = db, path, read_only, network
         self._lock = threading.RLock()
         self._last = 0
-        self._latest: dict[int, dict[str, Vote]] = {}
+        self._latest: dict[int, dict[str, Standing]] = {}
         self._consensus: dict[int, Consensus] = {}
         self._changed: set[int] = set()
 
@@ -66,10 +80,14 @@ class Store:
         DataError
             The file is damaged, no store of votes, of a later version, or cannot be written.
         """
+        network = network_type(path)
         with plainly(path), ExitStack() as stack:
-            db = open_to_look(path, stack) if read_only else open_to_write(path, observation, stack)
+            if read_only:
+                db = open_to_look(path, stack, network=bool(network))
+            else:
+                db = open_to_write(path, observation, stack, network=bool(network))
             stack.pop_all()
-        return cls(db, path, read_only=read_only)
+        return cls(db, path, read_only=read_only, network=network)
 
     def __enter__(self) -> Store:
         return self
@@ -91,13 +109,15 @@ class Store:
             row = self._db.execute("SELECT value FROM about WHERE name = 'observation'").fetchone()
         return row[0] if row else ""
 
-    def add(self, vote: Vote) -> Vote:
+    def add(self, vote: Vote, *, age: float = 0.0) -> Vote:
         """Save a vote; when this returns it is on disk.
 
         Parameters
         ----------
         vote : Vote
-            An empty time stands for now, or just after the last vote of this person on the source if that is later.
+            An empty time stands for `age` ago, or just after the votes that it builds on if that is later.
+        age : float
+            Seconds since it was given.
 
         Returns
         -------
@@ -109,7 +129,7 @@ class Store:
         DataError
             The store is read only or cannot be written, or another vote has this uuid.
         """
-        return self._add([vote])[0][0]
+        return self._add([vote], age)[0][0]
 
     def add_many(self, votes: Iterable[Vote]) -> int:
         """Save votes, all or none; those that are there already are left out.
@@ -126,7 +146,7 @@ class Store:
         """
         return self._add(votes)[1]
 
-    def _add(self, votes: Iterable[Vote]) -> tuple[list[Vote], int]:
+    def _add(self, votes: Iterable[Vote], age: float = 0.0) -> tuple[list[Vote], int]:
         if self.read_only:
             raise DataError("votes cannot be saved: the workspace is read only", file=self.path, remedy=ROOM)
         stored, new = [], 0
@@ -134,15 +154,15 @@ class Store:
             for vote in votes:
                 known = self.find(vote.uuid)
                 if known is None:
-                    known = vote if vote.time else replace(vote, time=self._now(vote))
+                    known = vote if vote.time else self._timed(vote, age)
                     self._db.execute(INSERT, _row(known))
                     new += 1
-                elif not vote.same_content(known) or vote.time not in ("", known.time):
+                elif not vote.same_content(known) or (_is_timed(vote) and vote.time != known.time):
                     raise DataError(
                         f"a vote of {known.user} on {known.source} has the same uuid and other content",
                         file=self.path,
                         key=vote.uuid,
-                        remedy="give every vote a uuid of its own",
+                        remedy="votes are never changed: give a changed one a uuid of its own, or, in a table, none",
                     )
                 stored.append(known)
         return stored, new
@@ -164,14 +184,18 @@ class Store:
                     found += [store._vote(row) for row in db.execute(f"{SELECT} WHERE id = ?", (number,))]
         return found
 
-    def _now(self, vote: Vote) -> str:
-        """Time of a new vote, which is the latest of its author on the source even where clocks differ."""
-        query = "SELECT max(time) FROM votes WHERE source = ? AND user = ?"
-        last = self._db.execute(query, (vote.source, vote.user)).fetchone()[0]
+    def _timed(self, vote: Vote, age: float) -> Vote:
+        """A new vote with its times; it is later than those that it builds on even where clocks differ."""
+        query, values = "SELECT max(time) FROM votes WHERE source = ? AND user = ?", [vote.source, vote.user]
+        if vote.builds_on is not None:
+            query += f" AND uuid IN ({', '.join('?' * len(vote.builds_on))})"
+            values += vote.builds_on
+        last = self._db.execute(query, values).fetchone()[0]
         now = datetime.now(UTC)
+        given = now - timedelta(seconds=age if age < OLDEST else 0.0)
         if last is not None:
-            now = max(now, datetime.strptime(last, TIME).replace(tzinfo=UTC) + timedelta(microseconds=1))
-        return now.strftime(TIME)
+            given = max(given, datetime.strptime(last, TIME).replace(tzinfo=UTC) + timedelta(microseconds=1))
+        return replace(vote, time=given.strftime(TIME), saved=now.strftime(TIME))
 
     def find(self, uuid: str) -> Vote | None:
         """The vote of this uuid."""
@@ -186,15 +210,15 @@ class Store:
             found = [self._vote(row) for row in self._db.execute(query, values)]
         return sorted(found, key=lambda vote: vote.order)
 
-    def latest(self, source: int | None = None) -> list[Vote]:
-        """The latest vote of each person, on one source or on all, by source and name."""
+    def latest(self, source: int | None = None) -> list[Standing]:
+        """What each person says now, on one source or on all, by source and name."""
         with self._lock:
             self._catch_up()
             chosen = sorted(self._latest) if source is None else [source] if source in self._latest else []
             return [vote for number in chosen for _, vote in sorted(self._latest[number].items())]
 
-    def latest_by_source(self) -> dict[int, list[Vote]]:
-        """The latest vote of each person, on every source that has any."""
+    def latest_by_source(self) -> dict[int, list[Standing]]:
+        """What each person says now, on every source that has votes."""
         with self._lock:
             self._catch_up()
             return {source: list(votes.values()) for source, votes in self._latest.items()}
@@ -220,26 +244,45 @@ class Store:
     def _catch_up(self) -> None:
         """Read what was added since; numbers rise in the order of saving, since one writes at a time."""
         with plainly(self.path):
-            rows = self._db.execute(f"{SELECT} WHERE id > ? ORDER BY id", (self._last,)).fetchall()
-        for row in rows:
-            vote = self._vote(row)
-            mine = self._latest.setdefault(vote.source, {})
-            if vote.user not in mine or vote.order > mine[vote.user].order:
-                mine[vote.user] = vote
+            last = self._db.execute("SELECT max(id) FROM votes").fetchone()[0] or 0
+            if last == self._last:
+                return
+            rows = self._db.execute(CHANGED, (last, self._last, last)).fetchall()
+        for vote in [self._standing(list(some)) for _, some in groupby(rows, key=itemgetter(PERSON, SOURCE))]:
+            self._latest.setdefault(vote.source, {})[vote.user] = vote
             self._changed.add(vote.source)
-            self._last = row[0]
+        self._last = last
+
+    def _standing(self, rows: list[tuple]) -> Standing:
+        """What one person says of a source; of a chain of votes, by time, only the last one is read."""
+        links = [(row[UUID], row[BUILDS_ON] and self._parsed(row[BUILDS_ON], row)) for row in rows]
+        if is_chain(links):
+            return last_of_chain(self._vote(rows[-1]), len(rows))
+        return standing_of([self._vote(row) for row in rows])
 
     def _vote(self, row: tuple) -> Vote:
-        _, uuid, user, source, z, quality, flags, comment, tags, seen, when = row
+        _, uuid, user, source, z, quality, flags, comment, tags, seen, when, base, regrades, saved = row
+        # one call is faster than four
+        flags, tags, seen, base = self._parsed(f"[{flags},{tags},{seen},{base or 'null'}]", row)
+        base = None if base is None else tuple(base)
+        regrades = None if regrades is None else bool(regrades)
+        return Vote(uuid, user, source, z, quality, flags, comment, tuple(tags), seen, when, base, regrades, saved)
+
+    def _parsed(self, text: str, row: tuple) -> Any:
         try:
-            flags, tags, seen = json.loads(f"[{flags},{tags},{seen}]")  # one call is faster than three
+            return json.loads(text)
         except json.JSONDecodeError as error:
             raise DataError(f"vote {row[0]} is damaged: {error}", file=self.path, remedy=SALVAGE) from error
-        return Vote(uuid, user, source, z, quality, flags, comment, tuple(tags), seen, when)
+
+
+def _is_timed(vote: Vote) -> bool:
+    """False for a vote of now, and for a row of a table, whose time is that when it was taken in, here or elsewhere."""
+    return bool(vote.time) and vote.builds_on is not None
 
 
 def _row(vote: Vote) -> tuple:
-    return tuple(_text(value) if isinstance(value, dict | tuple) else value for value in vote.__dict__.values())
+    values = (getattr(vote, name) for name in COLUMNS)
+    return tuple(_text(value) if isinstance(value, dict | tuple) else value for value in values)
 
 
 def _text(value: Mapping | tuple) -> str:

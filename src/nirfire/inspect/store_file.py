@@ -6,14 +6,15 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from shutil import copyfile
 
 from nirfire.errors import DataError
+from nirfire.products.sqlite_errors import sqlite_said_plainly
 
 APPLICATION = 0x4E465631  # "NFV1" in the header of the file
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 20.0
 COPIES = 5  # tries to copy a store that others write
 SCHEMA = (
@@ -21,7 +22,8 @@ SCHEMA = (
     """CREATE TABLE votes (
       id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, user TEXT NOT NULL, source INTEGER NOT NULL,
       z REAL, quality INTEGER NOT NULL CHECK (quality BETWEEN 0 AND 4), flags TEXT NOT NULL, comment TEXT NOT NULL,
-      tags TEXT NOT NULL, seen TEXT NOT NULL, time TEXT NOT NULL,
+      tags TEXT NOT NULL, seen TEXT NOT NULL, time TEXT NOT NULL, builds_on TEXT, regrades INTEGER,
+      saved TEXT NOT NULL DEFAULT '',
       CHECK (quality = 0 OR (z IS NULL) = (quality = 1)))""",
     "CREATE INDEX votes_by_source ON votes (source, id)",
     """CREATE TRIGGER votes_stay BEFORE UPDATE ON votes
@@ -33,38 +35,62 @@ SCHEMA = (
       WHEN EXISTS (SELECT 1 FROM votes WHERE uuid = NEW.uuid OR id = NEW.id)
       BEGIN SELECT RAISE(ABORT, 'this vote is there already'); END""",
 )
+STEPS = {  # by the version that they start from
+    1: (
+        "ALTER TABLE votes ADD COLUMN builds_on TEXT",
+        "ALTER TABLE votes ADD COLUMN regrades INTEGER",
+        "ALTER TABLE votes ADD COLUMN saved TEXT NOT NULL DEFAULT ''",
+    )
+}
+LATER = {"builds_on": "NULL", "regrades": "NULL", "saved": "''"}
+"""Columns that stores of earlier versions lack, and what stands for them."""
 SALVAGE = (
     "move it and its -wal file aside; `nirfire votes merge --damaged` with that file takes in what can still be read"
 )
-ROOM = "check free space and permissions of the workspace; nothing that was saved is lost"
+ROOM = (
+    "check free space and permissions of the workspace, and end a `nirfire inspect` on it that does not answer; "
+    "nothing that was saved is lost"
+)
 
 
 def _connect(place: str, *, uri: bool = False) -> sqlite3.Connection:
     return sqlite3.connect(place, uri=uri, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
 
 
-def open_to_write(path: Path, observation: str, stack: ExitStack) -> sqlite3.Connection:
-    """A connection for which a commit is on disk when it returns; an absent store is made."""
+def open_to_write(path: Path, observation: str, stack: ExitStack, *, network: bool) -> sqlite3.Connection:
+    """A connection for which a commit is on disk when it returns; an absent store is made.
+
+    Machines that share a file over a network have no memory in common, which a log written ahead needs: there changes
+    are journaled as sqlite always did, and a store that has a log loses it.
+    """
+    if network and _has_log(path):
+        _end_log(path)
     db = stack.enter_context(closing(_connect(str(path))))
     _check(db, path)
-    db.execute("PRAGMA synchronous = FULL")
-    _log_ahead(db)
+    db.execute("PRAGMA synchronous = EXTRA")  # as FULL, and the end of a journal is on disk too
+    if not network:
+        _set_journal(db, "WAL")
     _make(db, observation)
     return db
 
 
-def open_to_look(path: Path, stack: ExitStack) -> sqlite3.Connection:
+def open_to_look(path: Path, stack: ExitStack, *, network: bool) -> sqlite3.Connection:
     """A connection that refuses to write; an absent store is an empty one in memory."""
     if not path.is_file() or path.stat().st_size == 0:
         db = stack.enter_context(closing(_connect(":memory:")))
         _make(db, "")
         return db
-    db = stack.enter_context(closing(_connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)))
     try:
+        if network and _has_log(path):
+            db = _in_memory(path)
+        else:
+            db = _connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+        stack.enter_context(closing(db))
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:  # a folder of others: sqlite cannot make the files that it shares with writers
         db = stack.enter_context(closing(_in_memory(path)))
     _check(db, path)
+    _seen_as_now(db)
     db.execute("PRAGMA query_only = ON")
     return db
 
@@ -82,6 +108,7 @@ def copied(path: Path) -> Iterator[sqlite3.Connection]:
             if looks == [_looks(file) for file in files]:
                 break
         with closing(_connect(str(Path(folder) / path.name))) as db:
+            _seen_as_now(db)
             yield db
 
 
@@ -116,12 +143,29 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
         raise DataError(f"the votes are damaged: {'; '.join(trouble)}", file=path, remedy=SALVAGE)
 
 
-def _log_ahead(db: sqlite3.Connection) -> None:
-    """Write ahead into a log; sqlite does not wait by itself while another process sets this."""
+def _has_log(path: Path) -> bool:
+    """True for a store that is written ahead into a log, as its header says."""
+    try:
+        with path.open("rb") as file:
+            return file.read(20)[18:] == bytes([2, 2])
+    except OSError:  # absent, or not for us to read: sqlite says so when it opens it
+        return False
+
+
+def _end_log(path: Path) -> None:
+    """Take the log into the file, and write none any more; nobody else may use the store meanwhile."""
+    with closing(_connect(str(path))) as db:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")  # then sqlite shares no memory
+        _check(db, path)
+        _set_journal(db, "DELETE")
+
+
+def _set_journal(db: sqlite3.Connection, mode: str) -> None:
+    """Choose the kind of journal; sqlite does not wait by itself while another process does, or uses a log."""
     end = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA journal_mode = {mode}")
             return
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > end:
@@ -130,16 +174,28 @@ def _log_ahead(db: sqlite3.Connection) -> None:
 
 
 def _make(db: sqlite3.Connection, observation: str) -> None:
-    """Make the tables, all or none."""
+    """Make the tables, or bring those of an earlier version up to date, all or none."""
     with transaction(db):
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")  # a write, also where the tables are there: may we?
-        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'votes'").fetchone():
-            return
-        for statement in SCHEMA:
-            db.execute(statement)
-        if observation:
-            db.execute("INSERT INTO about VALUES ('observation', ?)", (observation,))
-        db.execute(f"PRAGMA application_id = {APPLICATION}")
+        version = _number(db, "user_version")
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'votes'").fetchone():
+            for statement in SCHEMA:
+                db.execute(statement)
+            if observation:
+                db.execute("INSERT INTO about VALUES ('observation', ?)", (observation,))
+            db.execute(f"PRAGMA application_id = {APPLICATION}")
+        else:
+            for step in range(max(version, 1), SCHEMA_VERSION):
+                for statement in STEPS[step]:
+                    db.execute(statement)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")  # a write, also where all is there: may we?
+
+
+def _seen_as_now(db: sqlite3.Connection) -> None:
+    """Let a store of an earlier version, which is only read, look as one of this version does."""
+    have = [row[1] for row in db.execute("PRAGMA main.table_info(votes)")]
+    if have and (lacks := [name for name in LATER if name not in have]):
+        more = [f"{LATER[name]} AS {name}" for name in lacks]
+        db.execute(f"CREATE TEMP VIEW votes AS SELECT {', '.join(have + more)} FROM main.votes")
 
 
 def _number(db: sqlite3.Connection, pragma: str) -> int:
@@ -154,17 +210,6 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def plainly(path: Path) -> Iterator[None]:
-    """Turn what sqlite raises into a `DataError` with a remedy.
-
-    Raises
-    ------
-    DataError
-        The file is damaged, busy, or cannot be written.
-    """
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        damaged = not isinstance(error, sqlite3.OperationalError) or "malformed" in str(error)
-        raise DataError(f"the votes cannot be used: {error}", file=path, remedy=SALVAGE if damaged else ROOM) from error
+def plainly(path: Path) -> AbstractContextManager[None]:
+    """Turn what sqlite raises into a `DataError` with a remedy."""
+    return sqlite_said_plainly(path, "the votes", damaged=SALVAGE, busy=ROOM)

@@ -3,14 +3,15 @@
 Two votes agree when their qualities differ by at most 1 and their redshifts by at most 0.005 (1 + z); quality 1 has no
 redshift and agrees with any of quality 2. The consensus is that of the largest group of votes that all agree with each
 other, if it is more than half of them: the median redshift, and the lower median of the qualities. Otherwise the source
-is in conflict, and has none until somebody changes a vote or one more person votes.
+is in conflict, and has none until somebody changes a vote or one more person votes. So it is when one person gave two
+grades that do not know of each other (`nirfire.inspect.standing`), until that person grades it again.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from nirfire.inspect.quality import Quality
@@ -47,7 +48,16 @@ class Vote:
     seen : dict
         Fingerprints of the spectra and fits that were looked at.
     time : str
-        When: ISO 8601, UTC, microseconds, so that text sorts as time does.
+        When the key was pressed: ISO 8601, UTC, microseconds, so that text sorts as time does. The store sees to it
+        that it is later than that of the votes it builds on, whatever the clocks say.
+    builds_on : tuple of str or None
+        Uuids of the votes of this person on this source that the page showed; empty where it showed none. None where
+        that is not told (older versions, tables of others): then it builds on all that are earlier.
+    regrades : bool or None
+        True where the person gave this grade or took one back, False where flags, comment or tags were set and the
+        grade is that of the votes it builds on. None where that is not told: as True.
+    saved : str
+        When a store first had it, likewise; empty where that is not told.
     """
 
     uuid: str
@@ -60,10 +70,13 @@ class Vote:
     tags: tuple[str, ...]
     seen: Seen
     time: str
+    builds_on: tuple[str, ...] | None = None
+    regrades: bool | None = None
+    saved: str = ""
 
     @property
     def order(self) -> tuple[str, str]:
-        """What decides which of two votes is the later one, the same in every store."""
+        """What decides which of two votes is the later one where neither builds on the other, in every store."""
         return self.time, self.uuid
 
     @property
@@ -77,13 +90,47 @@ class Vote:
         return any_bits(self.flags)
 
     def same_content(self, other: Vote) -> bool:
-        """True for the same vote, whenever it was sent."""
-        return self == replace(other, time=self.time)
+        """True for the same vote, whenever it was sent, also where only one of both tells what it builds on."""
+        told = None not in (self.builds_on, other.builds_on)
+        same = ("time", "saved") if told else ("time", "saved", "builds_on", "regrades")
+        return self == replace(other, **{name: getattr(self, name) for name in same})
 
     def as_json(self, *, stale: bool = False) -> dict[str, Any]:
         """What is sent to the page."""
-        told = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return told | {"tags": list(self.tags), "stale": stale}
+        told = {one.name: getattr(self, one.name) for one in fields(Vote)}
+        builds_on = None if self.builds_on is None else list(self.builds_on)
+        return told | {"tags": list(self.tags), "builds_on": builds_on, "stale": stale}
+
+
+@dataclass(frozen=True)
+class Standing(Vote):
+    """What a person says of a source now: the latest vote, or several that do not know of each other taken together.
+
+    Attributes
+    ----------
+    heads : tuple of Vote
+        The votes that no other builds on, oldest first; the fields of a vote are those of the last of them, or what all
+        say together.
+    rivals : tuple of Vote
+        Grades of this person given without knowing of each other, oldest first; then `quality` is 0 and `z` None.
+        Empty where there is no more than one.
+    n_votes : int
+        Votes that it takes into account; the more, the newer.
+    """
+
+    heads: tuple[Vote, ...] = ()
+    rivals: tuple[Vote, ...] = ()
+    n_votes: int = 1
+
+    @property
+    def graded(self) -> bool:
+        """True when the person gave a grade that was not taken back."""
+        return super().graded or bool(self.rivals)
+
+    def as_json(self, *, stale: bool = False) -> dict[str, Any]:
+        """What is sent to the page."""
+        more = {"heads": [vote.uuid for vote in self.heads], "rivals": [vote.as_json() for vote in self.rivals]}
+        return super().as_json(stale=stale) | more | {"n_votes": self.n_votes}
 
 
 @dataclass(frozen=True)
@@ -99,7 +146,7 @@ class Consensus:
     z : float or None
         Median; None likewise, and where the quality is 1.
     conflict : bool
-        No more than half of the voters agree with each other.
+        No more than half of the voters agree with each other, or one of them gave two grades.
     n_voters, n_agree : int
         People whose latest vote has a grade, and how many of them are in the largest group that agrees.
     users : tuple of str
@@ -114,6 +161,8 @@ class Consensus:
         Of the latest vote.
     seen : dict
         What the latest vote that has a grade looked at.
+    twice : tuple of str
+        Voters of whom there are several grades, given without knowing of each other.
     """
 
     source: int
@@ -128,6 +177,7 @@ class Consensus:
     tags: tuple[str, ...]
     time: str
     seen: Seen
+    twice: tuple[str, ...] = ()
 
 
 def any_bits(flags: dict[str, int]) -> int:
@@ -136,16 +186,6 @@ def any_bits(flags: dict[str, int]) -> int:
     for bits in flags.values():
         found |= bits
     return found
-
-
-def latest_of(votes: Iterable[Vote]) -> list[Vote]:
-    """The latest vote of each person on each source, by source and name."""
-    found: dict[tuple[int, str], Vote] = {}
-    for vote in votes:
-        known = found.get((vote.source, vote.user))
-        if known is None or vote.order > known.order:
-            found[vote.source, vote.user] = vote
-    return [found[key] for key in sorted(found)]
 
 
 def is_stale(seen: Seen, now: Seen) -> bool:
@@ -187,7 +227,7 @@ def consensus_of(votes: Iterable[Vote]) -> Consensus | None:
     Parameters
     ----------
     votes : iterable of Vote
-        Of one source, at most one per person.
+        Of one source, at most one per person, usually `Standing`.
 
     Returns
     -------
@@ -198,8 +238,9 @@ def consensus_of(votes: Iterable[Vote]) -> Consensus | None:
     if not latest:
         return None
     voters = [vote for vote in latest if vote.graded]
-    group = agree(voters)
-    settled = 2 * len(group) > len(voters)
+    twice = tuple(vote.user for vote in latest if isinstance(vote, Standing) and vote.rivals)
+    group = agree([vote for vote in voters if vote.user not in twice])
+    settled = 2 * len(group) > len(voters) and not twice
     quality = int(statistics.median_low(vote.quality for vote in group)) if settled else 0
     places = [vote.z for vote in group if vote.z is not None]
     flags: dict[str, int] = {}
@@ -219,6 +260,7 @@ def consensus_of(votes: Iterable[Vote]) -> Consensus | None:
         tags=tuple(sorted({tag for vote in latest for tag in vote.tags})),
         time=max(latest, key=lambda vote: vote.order).time,
         seen=max(voters, key=lambda vote: vote.order).seen if voters else {},
+        twice=twice,
     )
 
 

@@ -198,7 +198,7 @@ def _value(text: str) -> Any:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; a `DataError` names the file, and the line of bad notation."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
     except FileNotFoundError:
         raise DataError("configuration file not found", file=path) from None
     except (OSError, UnicodeDecodeError) as error:

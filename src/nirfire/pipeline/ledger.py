@@ -10,15 +10,15 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from nirfire.errors import DataError
 from nirfire.pipeline.events import outcomes_of
 from nirfire.pipeline.jobs import Outcome
 from nirfire.products.naming import Workspace
+from nirfire.products.sqlite_errors import sqlite_said_plainly
 
 COMMIT_SECONDS = 1.0
 COLUMNS = ("task", "key", "status", "reason", "seconds", "fingerprint", "log", "memory", "worker")
@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime_ns 
 LATEST = f"SELECT {', '.join(COLUMNS)} FROM records WHERE id IN (SELECT max(id) FROM records GROUP BY task, key)"
 NEW_RECORD = f"INSERT INTO records (run, time, {', '.join(COLUMNS)}) VALUES ({', '.join('?' * (len(COLUMNS) + 2))})"
 NEW_FILE = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)"
+REBUILD = "delete this file and run again: it is built anew from the products"
+ROOM = "check free space and permissions of the workspace, then run the same command again"
 
 
 @dataclass(frozen=True)
@@ -230,22 +232,6 @@ def _content(path: Path) -> tuple[list[tuple], list[tuple]]:
         return records, db.execute("SELECT path, size, mtime_ns, fingerprint FROM files").fetchall()
 
 
-@contextmanager
-def said_plainly(path: Path) -> Iterator[None]:
-    """Turn what sqlite raises into a `DataError` with a remedy.
-
-    Raises
-    ------
-    DataError
-        The database is damaged, locked, or cannot be written.
-    """
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        damaged = not isinstance(error, sqlite3.OperationalError) or "malformed" in str(error)
-        remedy = (
-            "delete this file and run again: it is built anew from the products"
-            if damaged
-            else "check free space and permissions of the workspace, then run the same command again"
-        )
-        raise DataError(f"the ledger cannot be used: {error}", file=path, remedy=remedy) from error
+def said_plainly(path: Path) -> AbstractContextManager[None]:
+    """Turn what sqlite raises into a `DataError` with a remedy."""
+    return sqlite_said_plainly(path, "the ledger", damaged=REBUILD, busy=ROOM)

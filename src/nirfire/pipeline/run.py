@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from nirfire import __version__
+from nirfire.errors import DataError
 from nirfire.pipeline.config import ExecutionSettings
 from nirfire.pipeline.environment import context_name, reference_environment, thread_environment
 from nirfire.pipeline.events import Events
@@ -36,7 +37,7 @@ from nirfire.pipeline.select import Selection
 from nirfire.pipeline.shelf import Shelf
 from nirfire.pipeline.target import Observation, read_origin, unused, write_origin
 from nirfire.products.naming import PART, SPEC, Workspace, zfit_of
-from nirfire.products.provenance import Provenance, read_fingerprint, recording
+from nirfire.products.provenance import Provenance, read_facts, read_fingerprint, recording
 from nirfire.stsci.prefetch import prefetch_apart
 
 WORKER_GB = 2.0  # of the hungriest stage, the stock jump step
@@ -44,6 +45,7 @@ REFERENCE_STAGES = {"detector", "clean", "shutters", "calibrate"}
 IN_CATALOGUE = ("extract", "redshift", "agree")
 INPUT = "input"  # stands for a stage in the record of a file that cannot be used
 SCRATCH = "nirfire-run-"
+SUMMARY = "summary 3"  # what writes the catalogue, and its version: another one has other columns
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,8 @@ class _Runner:
         spectra = (path for job in plan.jobs if job.stage in IN_CATALOGUE for path in job.outputs)
         looks = [look for path in spectra if (look := plan.shelf.look(path))]
         gone = any(o.status == NO_WORK for found in self.recorder.outcomes.values() for o in found)
-        if written is None or gone or any(changed > written[1] for _, changed in looks):
+        new = written is None or gone or any(changed > written[1] for _, changed in looks)
+        if new or _is_earlier(place.summary("fits")):
             write_summary(place)
 
     @property
@@ -304,6 +307,14 @@ class _Runner:
             self.progress.say(f"reference: {problem}")
 
 
+def _is_earlier(summary: Path) -> bool:
+    """True for a summary that another version wrote, or that is damaged."""
+    try:
+        return summary.is_file() and (read_facts(summary) or {}).get("task") != SUMMARY
+    except DataError:
+        return True
+
+
 def write_summary(place: Workspace) -> None:
     """Write the catalogue of all spectra of a workspace."""
     from nirfire.tasks.summary import summary
@@ -315,7 +326,7 @@ def write_summary(place: Workspace) -> None:
             pairs.append((spec, zfit if zfit.exists() else None))
     joints = [path for source in place.find_sources() if (path := place.joint_zfit(source)).exists()]
     inputs = {path.name: read_fingerprint(path) for path in (*(p for pair in pairs for p in pair if p), *joints)}
-    facts = json.dumps({"task": "summary 2", "inputs": inputs}, sort_keys=True)
+    facts = json.dumps({"task": SUMMARY, "inputs": inputs}, sort_keys=True)
     made = Provenance(facts, hashlib.sha256(facts.encode()).hexdigest()[:16], "")
     with recording(made):
         summary(pairs, [place.summary("fits"), place.summary("ecsv")], joints)  # the last says that all is written

@@ -18,12 +18,14 @@ def read_by_root(path: Path) -> dict[str, dict[str, Any]]:
     Raises
     ------
     DataError
-        The file is not TOML, or something in it is not the table of a visit and activity.
+        The file is not TOML in UTF-8, or something in it is not the table of a visit and activity.
     """
     if not path.is_file():
         return {}
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
+    except UnicodeDecodeError as error:
+        raise DataError(f"not a text file: {error}", file=path, remedy="save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"not valid TOML: {error}", file=path, remedy="correct the line named") from error
     for root, table in content.items():

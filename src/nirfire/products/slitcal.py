@@ -122,19 +122,22 @@ class SlitCal:
             The file is damaged, lacks an extension or is not in MJy.
         """
         with open_fits(path) as hdus:
+            units = {
+                hdu.name: hdu for hdu in reversed(list(hdus))
+            }  # astropy walks through all for each that is asked for
             arrays: dict[str, Any] = {}
             for field, name in ARRAYS.items():
-                if name in hdus:
-                    arrays[field] = np.array(hdus[name].data)
+                if name in units:
+                    arrays[field] = np.array(units[name].data)
                 elif field in OPTIONAL:
                     arrays[field] = None
                 else:
                     raise DataError(f"extension {name} is missing", file=path, key=name, remedy="redo calibrate")
-            header, slit_header = hdus[0].header.copy(), hdus["SCI"].header.copy()
-            extra = hdus[SLIT_Y].header if SLIT_Y in hdus else fits.Header()
+            header, slit_header = hdus[0].header.copy(), units["SCI"].header.copy()
+            extra = units[SLIT_Y].header if SLIT_Y in units else fits.Header()
             where = (float(extra["SLITV2"]), float(extra["SLITV3"])) if "SLITV3" in extra else None
-            exposures = tuple(hdus[BKG_EXPOSURES].data["exposure"]) if BKG_EXPOSURES in hdus else ()
-            rows = hdus[PLANNED].data if PLANNED in hdus else ()
+            exposures = tuple(units[BKG_EXPOSURES].data["exposure"]) if BKG_EXPOSURES in units else ()
+            rows = units[PLANNED].data if PLANNED in units else ()
             planned = {int(row["source"]): (float(row["x"]), float(row["y"])) for row in rows}
         unit = slit_header.get("BUNIT")
         if unit != UNIT:

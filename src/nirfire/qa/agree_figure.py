@@ -11,12 +11,15 @@ import numpy as np
 from nirfire.core.lsf import C_KMS
 from nirfire.products.joint_redshift import JointFit
 from nirfire.products.zfit import RedshiftFit, warnings_said
-from nirfire.qa.canvas import COLOURS, new_figure, save_png
+from nirfire.qa.canvas import COLOURS, new_figure, panel, rows_from_top, save_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SHADES = ("box", "truth", "mark", "line", "data")
+WIDTH, ROW, GAP = 13.6, 1.3, 0.12  # inches: figure, a row of panels, and between them
+COLUMNS = ((0.8, 8.1), (9.45, 4.0))  # left edge and width
 HALF_KMS = 2500.0  # half width of the zoom
 LEAST = 1e-5  # of p(z) that is drawn, relative to the peak
 
@@ -38,23 +41,35 @@ def agree_figure(joint: JointFit, fits: Sequence[RedshiftFit], png: Path, title:
     Path
         The figure.
     """
-    figure = new_figure(13.6, 1.6 + 1.3 * (len(fits) + 1))
+    height = 1.0 + ROW * (len(fits) + 1)
+    figure = new_figure(WIDTH, height, constrained=False)
     said = f"z = {joint.z:.5f} ± {joint.z_err:.5f}   probability {joint.probability:.3f}"
     warned = "   " + ", ".join(warnings_said(joint.warning)) if joint.warning else ""
     rule = f"rule: {joint.consensus:.4f} ({joint.said_by})"
     heading = f"{title}   {said}   {joint.n_agree} of {len(fits)} gratings support it   {rule}{warned}"
-    figure.suptitle(heading, fontsize=10, x=0.01, ha="left")
-    axes = figure.subplots(len(fits) + 1, 2, width_ratios=(2.2, 1), sharex="col", squeeze=False)
+    figure.text(0.1 / WIDTH, 1 - 0.16 / height, heading, fontsize=10, va="center")
+    left, right = (_column(figure, height - 0.4, len(fits) + 1, place) for place in COLUMNS)
+    axes = np.array([left, right]).T
     for k, (fit, row) in enumerate(zip(fits, joint.gratings, strict=True)):
         colour = COLOURS[SHADES[k % len(SHADES)]]
         _scan(axes[k, 0], fit, str(row["grating"]), colour)
         _near(axes[k, 1], joint.z, fit, row, colour)
     _joint(axes[-1, 0], axes[-1, 1], joint)
-    for each in axes.flat:
-        each.tick_params(labelsize=8)
-    for each in axes[:, 0]:
+    for each in left:
         each.axvline(joint.z, color=COLOURS["model"], lw=1.0, zorder=0)
     return save_png(figure, png)
+
+
+def _column(figure: Figure, top: float, n: int, place: tuple[float, float]) -> list[Axes]:
+    """Panels below each other that share their x axis."""
+    first, made = None, []
+    for base in rows_from_top(top, [ROW - GAP] * n, [GAP] * n):
+        axes = panel(figure, (place[0], base, place[1], ROW - GAP), sharex=first)
+        first = first or axes
+        made.append(axes)
+    for axes in made:
+        axes.tick_params(labelsize=8, labelbottom=axes is made[-1])
+    return made
 
 
 def _scan(axes: Axes, fit: RedshiftFit, grating: str, colour: str) -> None:
@@ -85,7 +100,8 @@ def _near(axes: Axes, z: float, fit: RedshiftFit, row: Any, colour: str) -> None
 
 def _joint(whole: Axes, near: Axes, joint: JointFit) -> None:
     relative = joint.density / joint.density.max()
-    whole.semilogy(joint.z_grid, np.maximum(relative, LEAST), color=COLOURS["model"], lw=0.9)
+    whole.plot(joint.z_grid, np.maximum(relative, LEAST), color=COLOURS["model"], lw=0.9)
+    whole.set_yscale("log")
     for z, _, probability in [tuple(row) for row in joint.peaks[:3]]:
         if probability > 0.005:
             whole.annotate(f"{z:.3f}: {probability:.2f}", (z, 1.0), (3, -8), textcoords="offset points", fontsize=7)

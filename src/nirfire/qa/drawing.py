@@ -6,8 +6,10 @@ import hashlib
 import multiprocessing
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +21,10 @@ from nirfire.products.naming import BKGSUB, CAL, RATE, SPEC, ExposureName, Works
 from nirfire.qa.html import Picture
 
 FIGURES = "figures"
-STYLE = 1
+STYLE = 2
 """Raised whenever the same products would give other figures or measures: all are then drawn anew."""
 UNREADABLE = "unreadable"
+DIED = "the process that drew it died, most likely for want of memory: use fewer with -j, and try again"
 
 
 @dataclass(frozen=True)
@@ -189,14 +192,42 @@ def _drawn(tasks: list[Task], processes: int) -> Iterable[tuple[Task, Drawn]]:
     if processes <= 1 or len(tasks) < 2:
         yield from ((task, draw(task)) for task in tasks)
         return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(tasks)), spawn, belong_to, (os.getpid(),)) as pool:
-        futures = {pool.submit(draw, task): task for task in tasks}
+    waiting = deque(tasks)
+    while waiting:
+        suspects: list[Task] = []
+        yield from _until_one_dies(waiting, min(processes, len(tasks)), suspects)
+        yield from ((task, _apart(task)) for task in suspects)
+
+
+def _until_one_dies(waiting: deque[Task], processes: int, suspects: list[Task]) -> Iterable[tuple[Task, Drawn]]:
+    """Draw until nothing is left, or a process has died: of one of the suspects, for only few are begun at a time."""
+    with _pool(processes) as pool:
+        begun: dict[Future[Drawn], Task] = {}
         try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            while (waiting or begun) and not suspects:
+                while waiting and len(begun) < 2 * processes:
+                    begun[pool.submit(draw, waiting[0])] = waiting[0]
+                    waiting.popleft()
+                for future in wait(begun, return_when=FIRST_COMPLETED).done:
+                    yield begun[future], future.result()
+                    del begun[future]
+        except BrokenProcessPool:
+            suspects.extend(begun.values())
         finally:
             pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the rest
+
+
+def _apart(task: Task) -> Drawn:
+    """Draw one task in a process of its own, and say so where that dies."""
+    with _pool(1) as pool:
+        try:
+            return pool.submit(draw, task).result()
+        except BrokenProcessPool:
+            return Drawn((Picture("", "Figures", DIED),))
+
+
+def _pool(processes: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), belong_to, (os.getpid(),))
 
 
 def draw(task: Task) -> Drawn:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -53,7 +54,7 @@ def check_exposure(rate: Path) -> list[Measured]:
     return [Measured(name, value, subject=subject) for name, value in values.items()]
 
 
-def not_done(header: fits.Header, steps: Iterable[str]) -> float:
+def not_done(header: Mapping[str, Any], steps: Iterable[str]) -> float:
     """Number of steps of the stock pipeline that a header does not call complete; NaN where it names none."""
     said = [str(header[step]).strip().upper() for step in steps if step in header]
     return float(sum(one != DONE for one in said)) if said else math.nan

@@ -9,13 +9,23 @@ import numpy as np
 
 from nirfire.products.naming import ExposureName
 from nirfire.products.spectrum import Spectrum
-from nirfire.qa.canvas import COLOURS, DIVERGING, new_figure, percentiles, save_png, show_image, wave_ticks
+from nirfire.qa.canvas import (
+    COLOURS,
+    DIVERGING,
+    color_bar,
+    new_figure,
+    panel,
+    percentiles,
+    rows_from_top,
+    save_png,
+    show_image,
+    wave_ticks,
+)
 from nirfire.qa.cutout_figures import narrow
 from nirfire.qa.spectrum_figures import flux_limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 BOX_COLOURS = {3: "#2a7fba", 4: "#8a5fbf", 5: "#f28e1c"}
 LEAST = 10  # valid pixels of a row that has a point in the profile
@@ -24,6 +34,8 @@ LEAST_DIFFERENCE = 0.3  # of the error of a boxcar: the smallest error of its di
 HIGHEST = 6.0  # top of the flux axis, at most so many times the 95th percentile
 FITTED = {"NFSIZE": "NFSIZERR", "NFOFFSET": "NFOFFERR"}
 LEGEND_ROOM = 0.35
+WIDTH, LEFT, ACROSS, BESIDE, RIGHT = 13.6, 0.8, 9.75, 1.85, 0.15  # inches: figure, room, panels, those beside, room
+TOP, IMAGE, CURVES, GAP, AXIS = 0.5, 1.1, (0.9, 2.8, 1.15), 0.1, 0.42  # room above; heights; gaps, with numbers
 MANY = 700  # columns from which 1D spectra are drawn with thinner lines
 
 
@@ -61,30 +73,32 @@ def extraction_figure(spectrum: Spectrum, png: Path, title: str) -> Path | None:
     if spectrum.sci is None:
         return None
     pictures = _pictures(spectrum)
-    n = len(pictures)
-    heights = [1.15] * n + [0.1, 0.95, 2.9, 1.2]
-    total = sum(heights) + 1.15
-    figure = new_figure(13.6, total, constrained=False)
-    figure.text(0.01, 1 - 0.25 / total, title, fontsize=10, va="center")
-    grid = figure.add_gridspec(
-        len(heights), 4, width_ratios=(5.3, 0.05, 0.33, 1.0), height_ratios=heights, left=0.06, right=0.985,
-        bottom=0.5 / total, top=1 - 0.6 / total, wspace=0.02, hspace=0.08,
-    )  # fmt: skip
-    panels = [figure.add_subplot(grid[0, 0])]
-    panels += [figure.add_subplot(grid[k, 0], sharex=panels[0]) for k in range(1, len(heights)) if k != n]
-    for k, (axes, picture) in enumerate(zip(panels, pictures, strict=False)):
-        _bar(figure, figure.add_subplot(grid[k, 1]), _image(axes, picture, spectrum), picture.label)
-    _signal(panels[-3], spectrum)
-    _spectra(panels[-2], spectrum)
-    _differences(panels[-1], spectrum)
-    panels[0].set_xlim(-0.5, spectrum.wave.size - 0.5)
-    wave_ticks(panels[0], spectrum.wave, at_most=16)
+    heights = [IMAGE] * len(pictures) + list(CURVES)
+    gaps = [GAP] * (len(pictures) - 1) + [AXIS, GAP, GAP, AXIS]
+    height = TOP + sum(heights) + sum(gaps)
+    figure = new_figure(WIDTH, height, constrained=False)
+    figure.text(0.1 / WIDTH, 1 - 0.16 / height, title, fontsize=10, va="center")
+    bases = rows_from_top(height - TOP, heights, gaps)
+    first = panel(figure, (LEFT, bases[0], ACROSS, heights[0]))
+    places = [(LEFT, base, ACROSS, up) for base, up in zip(bases[1:], heights[1:], strict=True)]
+    panels = [first, *(panel(figure, place, sharex=first) for place in places)]
+    for axes, picture, base in zip(panels, pictures, bases, strict=False):
+        _image(axes, picture, spectrum)
+        color_bar(figure, (LEFT + ACROSS + 0.06, base, 0.08, IMAGE), picture.limits, picture.cmap, picture.label)
+    signal, spectra, differences = panels[-3:]
+    _signal(signal, spectrum)
+    _spectra(spectra, spectrum)
+    _differences(differences, spectrum)
+    first.set_xlim(-0.5, spectrum.wave.size - 0.5)
+    wave_ticks(first, spectrum.wave, at_most=16)
     for axes in panels:
-        axes.tick_params(labelsize=7.5, labelbottom=axes in (panels[n - 1], panels[-1]))
-    panels[-1].set_xlabel("wavelength [um, vacuum]", fontsize=9)
-    _profile(figure.add_subplot(grid[:n, 3], sharey=panels[0]), spectrum)
-    _facts(figure.add_subplot(grid[-3, 3]), spectrum)
-    _shares(figure.add_subplot(grid[-2, 3]), spectrum)
+        axes.tick_params(labelsize=7.5, labelbottom=axes in (panels[len(pictures) - 1], differences))
+    differences.set_xlabel("wavelength [um, vacuum]", fontsize=9)
+    right = WIDTH - RIGHT - BESIDE
+    low = bases[len(pictures) - 1]
+    _profile(panel(figure, (right, low, BESIDE, height - TOP - low), sharey=first), spectrum)
+    _facts(panel(figure, (right, bases[-3], BESIDE, heights[-3])), spectrum)
+    _shares(panel(figure, (right, bases[-2], BESIDE, heights[-2] - 0.15)), spectrum)
     return save_png(figure, png, cmap=DIVERGING)
 
 
@@ -113,7 +127,7 @@ def _over_error(image: np.ndarray, spectrum: Spectrum) -> np.ndarray:
     return np.where(err > 0, image / np.where(err > 0, err, 1.0), np.nan)
 
 
-def _image(axes: Axes, picture: Picture, spectrum: Spectrum) -> Any:
+def _image(axes: Axes, picture: Picture, spectrum: Spectrum) -> None:
     n_spat, n_wave = picture.values.shape
     drawn: Any = show_image(axes, narrow(picture.values), picture.limits, picture.cmap)
     drawn.set_extent((-0.5, n_wave - 0.5, -0.5, n_spat - 0.5))
@@ -126,13 +140,6 @@ def _image(axes: Axes, picture: Picture, spectrum: Spectrum) -> Any:
                 axes.axhline(edge, color=_colour(width), lw=0.7, ls=(0, (5, 4)), alpha=0.9)
         for column, marker in ((0, ">"), (n_wave - 1, "<")):
             axes.plot(column, row, marker, color=COLOURS["mark"], ms=7, clip_on=False, zorder=5)
-    return drawn
-
-
-def _bar(figure: Figure, axes: Axes, drawn: Any, label: str) -> None:
-    bar = figure.colorbar(drawn, cax=axes, extend="both", extendfrac=0.03)
-    bar.set_label(label, fontsize=7.5)
-    bar.ax.tick_params(labelsize=7)
 
 
 def _row(spectrum: Spectrum) -> float | None:
@@ -188,7 +195,7 @@ def _profile(axes: Axes, spectrum: Spectrum) -> None:
         axes.plot(opt / np.nanmax(opt), np.arange(len(opt)), color=COLOURS["model"], lw=1.2, label="extraction profile")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=7, loc="upper right", frameon=False)
-    axes.set_title("profile over its peak", fontsize=8)
+    axes.set_title("profile over its peak", fontsize=8, y=1.0)
     axes.tick_params(labelsize=7, labelleft=False)
 
 
@@ -269,7 +276,7 @@ def _shares(axes: Axes, spectrum: Spectrum) -> None:
         axes.plot(spectrum.wave, passed, color=COLOURS["data"], lw=1.2, label="through the shutters")
     low, high = axes.get_ylim()
     axes.set_ylim(low - LEGEND_ROOM * (high - low), high)
-    axes.set_title("share of the light (divided out)", fontsize=8)
+    axes.set_title("share of the light (divided out)", fontsize=8, y=1.0)
     axes.set_xlabel("wavelength [um]", fontsize=8)
     axes.legend(fontsize=7, frameon=False, loc="lower left")
     axes.tick_params(labelsize=7)

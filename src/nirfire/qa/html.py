@@ -135,8 +135,7 @@ def _cells(row: Sequence[object]) -> Iterable[str]:
         text = _text(cell)
         number = isinstance(cell.value, int | float | np.integer | np.floating) and not isinstance(cell.value, bool)
         classes = " ".join(c for c in ("number" if number else "", cell.tone) if c)
-        key = f' data-key="{float(cell.value):.10g}"' if number else ""  # type: ignore[arg-type]
-        yield f"<td{f' class={chr(34)}{classes}{chr(34)}' if classes else ''}{key}>{text}</td>"
+        yield f"<td{f' class={chr(34)}{classes}{chr(34)}' if classes else ''}>{text}</td>"
 
 
 def _text(value: object) -> str:

@@ -9,11 +9,12 @@ import numpy as np
 
 from nirfire.products.joint import GRATING_BITS, JointSpectrum
 from nirfire.qa.canvas import COLOURS, new_figure, save_png
-from nirfire.qa.spectrum_figures import flux_limits
+from nirfire.qa.spectrum_figures import WIDTH, flux_limits, stacked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+HEIGHTS = [3.2, 0.95, 1.0]  # inches: flux, resolving power, factors
 SHADES = {"PRISM": "data", "G140M": "box", "G235M": "truth", "G395M": "model"}
 SHADES |= {"G140H": "box", "G235H": "truth", "G395H": "model"}
 
@@ -33,9 +34,10 @@ def joint_figure(joint: JointSpectrum, png: Path, title: str) -> Path:
     Path
         The figure.
     """
-    figure = new_figure(13.6, 6.4)
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    main, power, factor = figure.subplots(3, 1, height_ratios=(3.4, 1.0, 1.1), sharex=True)
+    height = 1.1 + sum(HEIGHTS)
+    figure = new_figure(WIDTH, height, constrained=False)
+    figure.text(0.1 / WIDTH, 1 - 0.16 / height, title, fontsize=10, va="center")
+    main, power, factor = stacked(figure, height - 0.4, HEIGHTS)
     _flux(main, joint)
     power.set_yscale("log")
     power.set_ylabel("resolving\npower", fontsize=8)
@@ -47,8 +49,6 @@ def joint_figure(joint: JointSpectrum, png: Path, title: str) -> Path:
         factor.fill_between(joint.wave, scale - err, scale + err, color=colour, alpha=0.2, lw=0)
         factor.plot(joint.wave, scale, color=colour, lw=1.2)
     factor.set_xlabel("wavelength [um, vacuum]", fontsize=9)
-    for axes in (main, power, factor):
-        axes.tick_params(labelsize=8)
     return save_png(figure, png)
 
 

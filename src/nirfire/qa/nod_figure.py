@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from nirfire.products.naming import ExposureName
 from nirfire.products.slitcal import OUTLIER, SlitCal, source_rows
-from nirfire.qa.canvas import COLOURS, new_figure, percentiles, robust_sigma, save_png, show_image, wave_ticks
+from nirfire.qa.canvas import (
+    COLOURS,
+    color_bar,
+    new_figure,
+    panel,
+    percentiles,
+    robust_sigma,
+    save_png,
+    show_image,
+    wave_ticks,
+)
 from nirfire.qa.cutout_figures import MJY_TO_UJY, Nod, narrow, stretch
 
 if TYPE_CHECKING:
@@ -19,10 +29,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Array = NDArray[np.float64]
+Limits = tuple[float, float]
 
 TITLES = ("calibrated, sky still in", "other nods subtracted", "median over wavelength", "pulls of blank pixels")
 LABELS = (*2 * ("wavelength at the source's row [um, vacuum]",), "flux density [uJy per pixel]", "flux / error")
-WIDTHS = (1.0, 1.0, 0.44, 0.40)
+WIDTH = 15.0  # inches, as all of these
+COLUMNS = ((0.85, 4.1), (6.0, 4.1), (11.35, 1.85), (13.3, 1.6))  # left edge and width of the panels
+TOP, ROW, PANEL, BOTTOM = 0.62, 1.65, 1.3, 0.2  # room above; of a row, its panels in it; room below
 CLEAR = 2.5
 """Pixels nearer than this [px] to the source's place in any nod are not blank."""
 PULL_RANGE = 5.0
@@ -74,37 +87,43 @@ def nod_figure(cals: list[Path], bkgsubs: list[Path], path: Path) -> Path:
     """
     nods = _read(cals, bkgsubs)
     rows = [_rows(nods, k) for k in range(len(nods))]
-    height = 1.15 + 1.55 * len(nods)
-    figure = new_figure(15.0, height)
-    figure.suptitle(_title(nods), fontsize=10, x=0.01, ha="left")
-    grid = figure.subplots(len(nods), 4, squeeze=False, width_ratios=WIDTHS)
+    height = TOP + ROW * len(nods) + BOTTOM
+    figure = new_figure(WIDTH, height, constrained=False)
+    figure.text(0.1 / WIDTH, 1 - 0.16 / height, _title(nods), fontsize=10, va="center")
     limits = stretch(nods)
     reach = _reach(nods)
+    grid = []
     for k, (nod, mine) in enumerate(zip(nods, rows, strict=True)):
-        before, after, profile, pulls = grid[k]
-        drawn = [_image(before, nod.cal, mine, limits[0])]
-        if not nod.contains_source:
-            text = "the source lies outside the open shutters of this exposure"
-            before.annotate(text, (0.0, 1.03), xycoords="axes fraction", fontsize=7, color=COLOURS["box"])
-        before.set_ylabel(f"{nod.label}\n\ndetector row", fontsize=7)
-        if nod.sub is None:
-            for axes in (after, profile, pulls):
-                _nothing(axes)
-        else:
-            drawn.append(_image(after, nod.sub, mine, limits[1]))
-            _mark_rejected(after, nod.cal, nod.sub)
-            _profile(profile, nod, mine, reach)
-            _pulls(pulls, nod.sub, mine)
-        for j, shown in enumerate(drawn):
-            if k == 0:
-                bar = figure.colorbar(shown, ax=grid[:, j], fraction=0.02, pad=0.01, extend="both")  # type: ignore[arg-type]
-                bar.set_label("flux density [uJy per pixel]", fontsize=8)
-                bar.ax.tick_params(labelsize=7)
+        base = height - TOP - ROW * (k + 1) + ROW - PANEL
+        grid.append([panel(figure, (left, base, width, PANEL)) for left, width in COLUMNS])
+        _draw_nod(grid[k], nod, mine, limits, reach)
+    for j, (left, width) in enumerate(COLUMNS[:2]):
+        if any(nod.sub is not None for nod in nods) or j == 0:
+            place = (left + width + 0.12, BOTTOM + 0.5 * (height - TOP - BOTTOM - 1.5), 0.09, 1.5)
+            color_bar(figure, place, limits[j], "gray", LABELS[2])
     for top, bottom, title, text in zip(grid[0], grid[-1], TITLES, LABELS, strict=True):
-        top.set_title(title, fontsize=9, pad=10)
+        top.set_title(title, fontsize=9, y=1.0, pad=14)
         bottom.set_xlabel(text, fontsize=8)
     figure.legend(handles=_legend(), fontsize=7, loc="upper right", ncols=7, frameon=False, handlelength=1.6)
     return save_png(figure, path)
+
+
+def _draw_nod(panels: list[Axes], nod: Nod, rows: Rows, limits: tuple[Limits, Limits], reach: Limits) -> None:
+    """Draw one row of panels."""
+    before, after, profile, pulls = panels
+    _image(before, nod.cal, rows, limits[0])
+    if not nod.contains_source:
+        text = "the source lies outside the open shutters of this exposure"
+        before.annotate(text, (0.0, 1.03), xycoords="axes fraction", fontsize=7, color=COLOURS["box"])
+    before.set_ylabel(f"{nod.label}\n\ndetector row", fontsize=7)
+    if nod.sub is None:
+        for axes in (after, profile, pulls):
+            _nothing(axes)
+        return
+    _image(after, nod.sub, rows, limits[1])
+    _mark_rejected(after, nod.cal, nod.sub)
+    _profile(profile, nod, rows, reach)
+    _pulls(pulls, nod.sub, rows)
 
 
 def _legend() -> list[Artist]:
@@ -175,7 +194,7 @@ def blank_pixels(slit: SlitCal, rows: Rows) -> NDArray[np.bool_]:
     return blank
 
 
-def _image(axes: Axes, slit: SlitCal, rows: Rows, limits: tuple[float, float]) -> object:
+def _image(axes: Axes, slit: SlitCal, rows: Rows, limits: Limits) -> None:
     """One cutout over its detector rows; the source's row is marked at both ends, those of other nods thinner."""
     n_spat, n_wave = slit.shape
     first = slit.origin[1]
@@ -192,7 +211,6 @@ def _image(axes: Axes, slit: SlitCal, rows: Rows, limits: tuple[float, float]) -
     axes.tick_params(labelsize=7)
     axes.locator_params(axis="y", nbins=4)
     wave_ticks(axes, _wave(slit, rows.own))
-    return drawn
 
 
 def _wave(slit: SlitCal, row: Array | None) -> Array:
@@ -263,7 +281,8 @@ def _pulls(axes: Axes, slit: SlitCal, rows: Rows) -> None:
         return
     pull = (slit.sci[blank] / slit.err[blank]).astype(float)
     edges = np.linspace(-PULL_RANGE, PULL_RANGE, 41)
-    axes.hist(np.clip(pull, -PULL_RANGE, PULL_RANGE), list(edges), density=True, color=COLOURS["error"])
+    counts, _ = np.histogram(np.clip(pull, -PULL_RANGE, PULL_RANGE), edges, density=True)
+    axes.stairs(counts, edges, fill=True, color=COLOURS["error"])
     at = np.linspace(-PULL_RANGE, PULL_RANGE, 201)
     axes.plot(at, np.exp(-0.5 * at**2) / np.sqrt(2 * np.pi), color=COLOURS["model"], lw=1.2)
     axes.set(xlim=(-PULL_RANGE, PULL_RANGE), ylim=(0, 0.56), yticks=[])

@@ -25,12 +25,12 @@ from nirfire.qa.extraction_figure import extraction_figure
 from nirfire.qa.glow_figure import glow_figure
 from nirfire.qa.html import Picture
 from nirfire.qa.measure import RatioBins, ratio_bins
-from nirfire.qa.redshift_figure import redshift_figure
+from nirfire.qa.redshift_figure import Known, redshift_figure
 from nirfire.qa.spectrum_checks import check_joint, check_spectrum
 from nirfire.qa.spectrum_figures import spectrum_figure
 from nirfire.qa.truth import TrueSource, Truth
 
-UNDRAWABLE = (DataError, LookupError, ValueError, TypeError)  # what reading a damaged product may raise
+UNDRAWABLE = (DataError, LookupError, ValueError, TypeError, ArithmeticError)  # what a damaged product may raise
 
 
 def draw_exposure(task: Task) -> Drawn:
@@ -55,12 +55,8 @@ def draw_source(task: Task) -> Drawn:
         true, true_flux, bins = _truth(task, spectrum)
     except UNDRAWABLE as error:
         return Drawn((*pictures, Picture("", "1D spectrum", _problem(error))))
-    pictures += _spectrum(task, spectrum, fit, true_flux, bins)
-    if fit is not None:
-        z_true = true.z if true and true.has_redshift else None
-        caption = "The redshift fit: model, residual, best lines; chi-squared and p(z) against redshift, next minima."
-        draw_redshift = partial(redshift_figure, fit, title=_name(task), spectrum=spectrum, z_true=z_true)
-        pictures += _attempt(task, f"{_stem(task)}-redshift", caption, draw_redshift)
+    known = Known(true.z if true and true.has_redshift else None, true_flux, bins)
+    pictures += _spectrum(task, spectrum, fit, known)
     problems, measured = _measured(lambda: _checks(task, spectrum, fit))
     shown = (*pictures, *_all_gratings(task), *_published(task), *problems)
     return Drawn(shown, tuple(_facts(spectrum, true)), tuple(_values(spectrum, fit)), measured)
@@ -127,21 +123,20 @@ def _values(spectrum: Spectrum, fit: RedshiftFit | None) -> Iterable[tuple[str, 
         yield from (("class", str(fit.template_class)), ("warnings", "; ".join(fit.warnings)))
 
 
-def _spectrum(
-    task: Task, spectrum: Spectrum, fit: RedshiftFit | None, true_flux: np.ndarray | None, bins: RatioBins | None
-) -> list[Picture]:
+def _spectrum(task: Task, spectrum: Spectrum, fit: RedshiftFit | None, true: Known) -> list[Picture]:
     title = f"{_name(task)}   {_title_facts(spectrum)}"
     text = (
         "2D spectrum, model and residual; profile and apertures; 1D extractions, signal-to-noise, and how they differ."
     )
     pictures = _attempt(task, f"{_stem(task)}-extraction", text, lambda png: extraction_figure(spectrum, png, title))
-    text = "1D spectrum with the redshift fit; main lines at the fitted redshift." + _against(bins)
-    return pictures + _attempt(
-        task,
-        f"{_stem(task)}-spectrum",
-        text,
-        lambda png: spectrum_figure(spectrum, fit, png, title=title, truth=true_flux, bins=bins),
+    if fit is None:
+        draw_spectrum = partial(spectrum_figure, spectrum, title=title, truth=true.flux, bins=true.bins)
+        return pictures + _attempt(task, f"{_stem(task)}-spectrum", "1D spectrum." + _against(true.bins), draw_spectrum)
+    text = (
+        "1D spectrum and redshift fit: model, residual, best lines; chi-squared and p(z) against redshift, next minima."
     )
+    draw_redshift = partial(redshift_figure, fit, title=title, spectrum=spectrum, true=true)
+    return pictures + _attempt(task, f"{_stem(task)}-redshift", text + _against(true.bins), draw_redshift)
 
 
 def _all_gratings(task: Task) -> list[Picture]:
@@ -236,10 +231,16 @@ def _fit(spec: Path) -> RedshiftFit | None:
 def _truth(task: Task, spectrum: Spectrum) -> tuple[TrueSource | None, np.ndarray | None, RatioBins | None]:
     if task.truth is None:
         return None, None, None
-    truth = Truth.read(task.truth)
+    truth = _truth_tables(task.truth, tuple(path.stat().st_mtime_ns for path in sorted(task.truth.iterdir())))
     true_flux = truth.on_grid(task.source, spectrum.wave, spectrum.grating)
     bins = ratio_bins(spectrum, true_flux) if true_flux is not None else None
     return truth.of(task.source), true_flux, bins if bins is not None and bins.used.any() else None
+
+
+@lru_cache(maxsize=1)
+def _truth_tables(folder: Path, mtimes_ns: tuple[int, ...]) -> Truth:
+    """The truth of an observation, which its sources share."""
+    return Truth.read(folder)
 
 
 def _title_facts(spectrum: Spectrum) -> str:

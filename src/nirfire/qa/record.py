@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nirfire.products.atomic import write_text
 from nirfire.products.naming import Workspace
-from nirfire.qa.drawing import FIGURES, Drawn, Task
+from nirfire.qa.drawing import DIED, FIGURES, Drawn, Task
 from nirfire.qa.html import Picture
 
 RECORD = "record.json"
@@ -26,10 +27,13 @@ class Record:
         The file, ``report/figures/record.json``; it may be deleted, and everything is drawn anew.
     known : dict of str to (str, Drawn)
         By the task's key.
+    written : float
+        When it was last written, or read, by the clock `time.monotonic`.
     """
 
     path: Path
     known: dict[str, tuple[str, Drawn]] = field(default_factory=dict)
+    written: float = field(default_factory=time.monotonic)
 
     @classmethod
     def open(cls, workspace: Workspace) -> Record:
@@ -53,6 +57,8 @@ class Record:
         if found is None or found[0] != state:
             return False
         report = task.workspace.report
+        if any(picture.problem == DIED for picture in found[1].pictures):
+            return False
         return all(picture.problem or (report / picture.address).is_file() for picture in found[1].pictures)
 
     def keep(self, task: Task, state: str, drawn: Drawn) -> None:
@@ -64,10 +70,13 @@ class Record:
         keys = {task.key for task in tasks}
         self.known = {key: value for key, value in self.known.items() if key in keys}
 
-    def write(self) -> None:
-        """Write the record."""
+    def write(self, every: float = 0.0) -> None:
+        """Write the record, unless it was written less than `every` seconds ago."""
+        if time.monotonic() - self.written < every:
+            return
         rows = {key: {"state": state} | _plain(drawn) for key, (state, drawn) in self.known.items()}
         write_text(self.path, json.dumps(rows) + "\n")
+        self.written = time.monotonic()
 
 
 def _plain(drawn: Drawn) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,25 +14,60 @@ from nirfire.core.lsf import C_KMS, GRATINGS, resolving_power
 from nirfire.products.line_table import detected
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
-from nirfire.qa.canvas import COLOURS, new_figure, save_png
+from nirfire.qa.canvas import COLOURS, new_figure, panel, save_png
 from nirfire.qa.marks import label_of, mark_lines
-from nirfire.qa.spectrum_figures import flux_limits, residual_panel, wave_limits
+from nirfire.qa.measure import RatioBins
+from nirfire.qa.spectrum_figures import (
+    GAP,
+    HEIGHTS,
+    LEFT,
+    RIGHT,
+    WIDTH,
+    flux_panel,
+    known_pixels,
+    ratio_panel,
+    residual_panel,
+    stacked,
+    wave_limits,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 N_LINES = 6
 HALF_FWHM, HALF_KMS = 3.5, 2500.0  # half width of the panel of a line: the larger of the two
 EXPECTED = ("Ha", "OIII5008", "Hb", "Lya", "OII3730", "SIII9533", "HeI10833", "Paa", "Pab", "CIII]")
+TOP, NAMES, AXIS, TITLE = 0.3, 0.68, 0.45, 0.25  # inches: title, names of lines, numbers below a panel, its title
+ZOOM, BETWEEN, CURVES = 1.25, 0.42, 1.75  # heights of the lower panels, and between lines
+ACROSS = ((LEFT, 6.4), (7.85, 2.55), (10.95, 2.5))  # left edge and width of the panels of chi-squared and p(z)
 ZOOM_SIGMAS, ZOOM_LEAST = 12.0, 0.004  # half width of the zoom: errors of z, and at least this times 1 + z
 LINEAR_CHI2 = 10.0  # up to which the axis of chi-squared is linear
 N_OTHERS = 4  # alternatives that are named
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a simulated source truly is.
+
+    Attributes
+    ----------
+    z : float or None
+    flux : ndarray, shape (n_wave,), or None [uJy]
+        True f_nu on the spectrum's own grid.
+    bins : RatioBins or None
+        Flux over truth.
+    """
+
+    z: float | None = None
+    flux: np.ndarray | None = None
+    bins: RatioBins | None = None
+
+
 def redshift_figure(
-    fit: RedshiftFit, png: Path, *, title: str, spectrum: Spectrum | None = None, z_true: float | None = None
+    fit: RedshiftFit, png: Path, *, title: str, spectrum: Spectrum | None = None, true: Known | None = None
 ) -> Path:
-    """Draw a fit with the evidence for it.
+    """Draw a spectrum and its fit with the evidence for it.
 
     Parameters
     ----------
@@ -42,35 +78,50 @@ def redshift_figure(
         What the spectrum is of.
     spectrum : Spectrum, optional
         Without it there are only chi2(z) and p(z).
-    z_true : float, optional
-        The true redshift.
+    true : Known, optional
 
     Returns
     -------
     Path
         The figure.
     """
-    shown = spectrum is not None and bool(_good(spectrum).any())
+    true = true or Known()
+    shown = spectrum is not None and bool(known_pixels(spectrum).any())
     zooms = _best_lines(fit.lines) if shown else []
-    heights = [3.2, 1.0] * shown + [1.9] * bool(zooms) + [2.6]
-    figure = new_figure(13.6, 0.9 + sum(heights))
-    figure.suptitle(f"{title}     {headline(fit)}", fontsize=10, x=0.01, ha="left")
-    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    rows = [grid[k] for k in range(len(heights))]
+    names = ["flux", "residual"] + ["ratio"] * (true.bins is not None)
+    heights = [HEIGHTS[name] for name in names] if shown else []
+    above = sum(heights) + GAP * len(heights) + (NAMES + AXIS) * shown
+    height = TOP + above + (ZOOM + TITLE + AXIS) * bool(zooms) + CURVES + TITLE + AXIS
+    figure = new_figure(WIDTH, height, constrained=False)
+    figure.text(0.1 / WIDTH, 1 - 0.16 / height, f"{title}     {headline(fit)}", fontsize=10, va="center")
     if spectrum is not None and shown:
-        main = figure.add_subplot(rows.pop(0))
-        _spectrum(main, spectrum, fit)
-        residual = figure.add_subplot(rows.pop(0), sharex=main)
-        residual_panel(residual, spectrum, fit, _good(spectrum))
-        for axes, label in ((main, True), (residual, False)):
-            mark_lines(axes, fit.z, label=label, lines=fit.lines)
-        residual.set_xlabel("wavelength [um, vacuum]", fontsize=8)
-        if zooms:
-            cells = rows.pop(0).subgridspec(1, N_LINES)
-            for k, line in enumerate(zooms):
-                _line(figure.add_subplot(cells[0, k]), spectrum, fit, line)
-    cells = rows.pop(0).subgridspec(1, 3, width_ratios=(2.2, 1, 1))
-    whole, near, share = (figure.add_subplot(cells[0, k]) for k in range(3))
+        _spectra(stacked(figure, height - TOP - NAMES, heights), spectrum, fit, true)
+        base = height - TOP - above - TITLE - ZOOM
+        for k, line in enumerate(zooms):
+            across = (WIDTH - LEFT - RIGHT + BETWEEN) / N_LINES
+            _line(panel(figure, (LEFT + k * across, base, across - BETWEEN, ZOOM)), spectrum, fit, line)
+    _redshifts(figure, fit, true.z)
+    return save_png(figure, png)
+
+
+def _spectra(panels: list[Axes], spectrum: Spectrum, fit: RedshiftFit, true: Known) -> None:
+    """Flux, residual, and flux over truth where that is known."""
+    main, residual, *ratio = panels
+    good = known_pixels(spectrum)
+    main.set_xlim(*wave_limits(spectrum.wave, good))
+    flux_panel(main, spectrum, fit, true.flux)
+    residual_panel(residual, spectrum, fit, good)
+    for axes, label in ((main, True), (residual, False)):
+        mark_lines(axes, fit.z, label=label, lines=fit.lines)
+    for axes in ratio:
+        assert true.bins is not None
+        ratio_panel(axes, true.bins)
+    panels[-1].set_xlabel("wavelength [um, vacuum]", fontsize=8)
+
+
+def _redshifts(figure: Figure, fit: RedshiftFit, z_true: float | None) -> None:
+    """chi2(z), the same about the best, and p(z)."""
+    whole, near, share = (panel(figure, (left, AXIS, width, CURVES)) for left, width in ACROSS)
     delta = fit.chi2 - np.nanmin(fit.chi2)
     _whole(whole, fit, delta)
     _near(near, fit, delta)
@@ -81,7 +132,6 @@ def redshift_figure(
         axes.tick_params(labelsize=8)
         axes.set_xlabel("redshift", fontsize=8)
     whole.legend(fontsize=8, loc="lower right", framealpha=0.9)
-    return save_png(figure, png)
 
 
 def headline(fit: RedshiftFit) -> str:
@@ -91,10 +141,6 @@ def headline(fit: RedshiftFit) -> str:
     kind = f"   {fit.template_class}" if fit.template_class else ""
     warned = f"   Warning: {'; '.join(fit.warnings)}" if fit.warnings else ""
     return f"z = {fit.z:.5f}{error}   {sure}{kind}{warned}"
-
-
-def _good(spectrum: Spectrum) -> np.ndarray:
-    return ~spectrum.mask & np.isfinite(spectrum.flux) & np.isfinite(spectrum.err)
 
 
 def _best_lines(lines: Table | None) -> list[Table.Row]:
@@ -108,33 +154,13 @@ def _best_lines(lines: Table | None) -> list[Table.Row]:
     return [lines[k] for k in sorted(best)]
 
 
-def _spectrum(axes: Axes, spectrum: Spectrum, fit: RedshiftFit) -> None:
-    good = _good(spectrum)
-    flux, err = (np.where(good, one, np.nan) for one in (spectrum.flux, spectrum.err))
-    axes.fill_between(spectrum.wave, flux - err, flux + err, step="mid", color=COLOURS["error"], alpha=0.6, lw=0,
-                      label="1 sigma error")  # fmt: skip
-    axes.step(spectrum.wave, flux, where="mid", color=COLOURS["data"], lw=0.9, label="data")
-    axes.plot(fit.wave, fit.model, color=COLOURS["model"], lw=0.9, alpha=0.85, label=_said_of_fit(fit))
-    axes.axhline(0, color=COLOURS["data"], lw=0.6)
-    axes.set_xlim(*wave_limits(spectrum.wave, good))
-    axes.set_ylim(*flux_limits(flux, err))
-    axes.set_ylabel(r"$f_\nu$ [uJy]", fontsize=9)
-    axes.tick_params(labelsize=8, labelbottom=False)
-    axes.legend(fontsize=8, loc="upper left", ncols=3, framealpha=0.85)
-
-
-def _said_of_fit(fit: RedshiftFit) -> str:
-    ratio = f", chi2/dof {fit.chi2_min / fit.dof:.2f}" if fit.dof > 0 else ""
-    return f"best model{ratio}"
-
-
 def _line(axes: Axes, spectrum: Spectrum, fit: RedshiftFit, line: Table.Row) -> None:
     """One line: data, errors, model, and what was measured."""
     center = float(line["wave_obs"])
     grating = spectrum.grating.upper()
     power = float(resolving_power(grating, np.array(center))) if grating in GRATINGS else 1000.0
     half = center * max(HALF_FWHM / power, HALF_KMS / C_KMS)
-    good = _good(spectrum)
+    good = known_pixels(spectrum)
     near = good & (np.abs(spectrum.wave - center) < 1.3 * half)
     colour = COLOURS["line"] if line["snr"] > 5 else COLOURS["error"]
     axes.axvline(center, color=colour, lw=1.0, ls=(0, (4, 3)))
@@ -151,7 +177,7 @@ def _line(axes: Axes, spectrum: Spectrum, fit: RedshiftFit, line: Table.Row) -> 
     axes.set_xlim(center - half, center + half)
     width = f"   EW {line['ew_rest']:.0f} Å" if np.isfinite(line["ew_rest"]) else ""
     text = f"{label_of(str(line['name']))}   S/N {line['snr']:.1f}{width}"
-    axes.set_title(text, fontsize=7.5, color=COLOURS["data"] if line["snr"] > 5 else "#808080")
+    axes.set_title(text, fontsize=7.5, y=1.0, color=COLOURS["data"] if line["snr"] > 5 else "#808080")
     axes.tick_params(labelsize=7)
     axes.locator_params(axis="x", nbins=4)
 
@@ -190,7 +216,7 @@ def _near(axes: Axes, fit: RedshiftFit, delta: np.ndarray) -> None:
     top = max(float(np.nanmax(delta[near], initial=0.0)), 12.0)
     axes.set_xlim(fit.z - half, fit.z + half)
     axes.set_ylim(-0.06 * top, 1.08 * top)
-    axes.set_title(r"$\chi^2$ about the best; grey: error of z", fontsize=8)
+    axes.set_title(r"$\chi^2$ about the best; grey: error of z", fontsize=8, y=1.0)
     axes.locator_params(axis="x", nbins=4)
 
 
@@ -212,5 +238,5 @@ def _density(axes: Axes, fit: RedshiftFit, delta: np.ndarray) -> None:
     axes.set_xlim(low - pad, high + pad)
     axes.set_ylim(0, None)
     text = "p(z), formal errors" if scale == 1.0 else f"p(z), errors times {np.sqrt(scale):.2f}"
-    axes.set_title(f"{text}; 99.8 % of it", fontsize=8)
+    axes.set_title(f"{text}; 99.8 % of it", fontsize=8, y=1.0)
     axes.locator_params(axis="x", nbins=4)

@@ -23,6 +23,7 @@ from nirfire.qa.results import Results, concerns, latest_outcomes
 
 __all__ = ["concerns", "latest_outcomes", "write_report"]
 SAMPLE = "sample"
+SAVED_EVERY = 20.0  # s; so much is drawn twice after a power cut
 
 
 def write_report(
@@ -86,6 +87,7 @@ def _draw(
 
     def done(task: Task, drawn: Drawn) -> None:
         record.keep(task, states[task.key], drawn)
+        record.write(every=SAVED_EVERY)
         hooks.tick(Outcome("report", task.key, DONE))
 
     try:

@@ -13,7 +13,7 @@ from astropy.table import Table
 from nirfire.errors import DataError
 from nirfire.products.naming import ExposureName
 from nirfire.products.shutters import ShutterTable
-from nirfire.qa.canvas import COLOURS, new_figure, robust_sigma, save_png, show_image, wave_ticks
+from nirfire.qa.canvas import COLOURS, new_figure, panel, robust_sigma, save_png, show_image, wave_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,8 @@ HALF_OPEN = 0.437  # of the pitch: half the height of the opening
 LIMITS = (-0.3, 2.0)  # [sky] of images
 LEVELS = (-0.45, 2.45)  # [sky] of the levels; higher ones are arrows
 NOISY, WIDE = 0.6, 4  # [sky] difference of neighbouring bins from which so many are drawn as one
-ROW_HEIGHT, WIDTH = 1.35, (6.2, 4.6)  # inches, of one row; of a detector, and of the levels
+ROW_HEIGHT, WIDTH = 1.4, (6.2, 4.6)  # inches, of one row; of a detector, and of the levels
+LEFT, RIGHT, BETWEEN, TOP, AXIS = 0.6, 0.22, 0.27, 0.9, 0.45  # room beside panels, below each, above and below all
 
 
 def shutter_figure(table: ShutterTable, source: int, path: Path) -> Path:
@@ -51,26 +52,38 @@ def shutter_figure(table: ShutterTable, source: int, path: Path) -> Path:
     """
     what = _Source.of(table, source)
     shots, detectors = sorted({n.both for n in what.names}), sorted({n.detector for n in what.names})
-    rows, widths = len(shots) + 1, [WIDTH[0]] * len(detectors) + [WIDTH[1]]
-    figure = new_figure(sum(widths), ROW_HEIGHT * rows + 1.7)
-    panels = figure.subplots(rows, len(widths), squeeze=False, width_ratios=widths)
+    figure, panels = _panels(len(shots) + 1, len(detectors))
     for i, shot in enumerate(shots):
         mine = what.levels[[ExposureName(str(n)).both == shot for n in what.levels["exposure"]]]
         held = [int(c) - what.first for c in np.unique(mine["shutter_column"][np.asarray(mine["sourced"], bool)])]
         for j, detector in enumerate(detectors):
             here = [k for k, n in enumerate(what.names) if (n.both, n.detector) == (shot, detector)]
-            _image(panels[i, j], what, here, held)
-        panels[i, 0].set_ylabel(f"{shot.rsplit('_', 1)[-1]}\nshutter", fontsize=8)
-        _nod_levels(panels[i, -1], mine, what)
+            _image(panels[i][j], what, here, held)
+        panels[i][0].set_ylabel(f"{shot.rsplit('_', 1)[-1]}\nshutter", fontsize=8)
+        _nod_levels(panels[i][-1], mine, what)
     for j, detector in enumerate(detectors):
-        _image(panels[-1, j], what, [k for k, n in enumerate(what.names) if n.detector == detector], [])
-        panels[0, j].set_title(detector.upper(), fontsize=9, loc="left")
-        panels[-1, j].set_xlabel("wavelength [µm]", fontsize=8)
-    panels[-1, 0].set_ylabel("median\nshutter", fontsize=8)
-    _verdict_levels(panels[-1, -1], what)
-    panels[0, -1].set_title("level of each shutter [sky through an open one]", fontsize=9, loc="left")
+        _image(panels[-1][j], what, [k for k, n in enumerate(what.names) if n.detector == detector], [])
+        panels[0][j].set_title(detector.upper(), fontsize=9, loc="left", y=1.0)
+        panels[-1][j].set_xlabel("wavelength [µm]", fontsize=8)
+    panels[-1][0].set_ylabel("median\nshutter", fontsize=8)
+    _verdict_levels(panels[-1][-1], what)
+    panels[0][-1].set_title("level of each shutter [sky through an open one]", fontsize=9, loc="left", y=1.0)
     _title(figure, what, source)
     return save_png(figure, path, "viridis")
+
+
+def _panels(n_rows: int, n_detectors: int) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with a row of panels for each exposure and the median: the detectors, and levels."""
+    widths = [WIDTH[0]] * n_detectors + [WIDTH[1]]
+    figure = new_figure(sum(widths), ROW_HEIGHT * n_rows + TOP + AXIS, constrained=False)
+    lefts = np.cumsum([0.0, *widths[:-1]]) + LEFT
+    return figure, [
+        [
+            panel(figure, (left, AXIS + ROW_HEIGHT * (n_rows - 1 - i), width - LEFT - RIGHT, ROW_HEIGHT - BETWEEN))
+            for left, width in zip(lefts.tolist(), widths, strict=True)
+        ]
+        for i in range(n_rows)
+    ]
 
 
 @dataclass(frozen=True)
@@ -219,4 +232,4 @@ def _title(figure: Figure, what: _Source, source: int) -> None:
         f"closed: level below {what.meta['NFSHOPEN']:g} (dashed) that an open shutter has with a chance below "
         f"{what.meta['NFSHFALS']:g};   green: twice the scatter of open shutters, {v['scatter']:.2f}",
     ]
-    figure.suptitle("\n".join(lines), fontsize=8.5, x=0.01, ha="left")
+    figure.text(0.01, 1 - 0.08 / figure.get_size_inches()[1], "\n".join(lines), fontsize=8.5, va="top")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nirfire.products.fitsfile import open_fits
 from nirfire.products.joint_redshift import JointFit
+from nirfire.products.primary_cards import read_cards
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
 from nirfire.qa.canvas import robust_sigma
@@ -60,8 +60,7 @@ def check_spectrum(spectrum: Spectrum, fit: RedshiftFit | None, cals: Sequence[P
 
 
 def _steps(cal: Path) -> float:
-    with open_fits(cal) as hdus:
-        return not_done(hdus[0].header, STOCK_STEPS)
+    return not_done(read_cards(cal, STOCK_STEPS), STOCK_STEPS)
 
 
 def _card(spectrum: Spectrum, key: str) -> float:

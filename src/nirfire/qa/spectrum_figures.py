@@ -9,33 +9,32 @@ import numpy as np
 
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
-from nirfire.qa.canvas import COLOURS, new_figure, percentiles, save_png
-from nirfire.qa.marks import mark_lines
+from nirfire.qa.canvas import COLOURS, new_figure, panel, percentiles, rows_from_top, save_png
 from nirfire.qa.measure import RatioBins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+WIDTH, LEFT, RIGHT, GAP = 13.6, 0.75, 0.12, 0.12  # inches: figure, room beside panels, and between them
+HEIGHTS = {"flux": 2.85, "residual": 0.9, "ratio": 0.95}
 EDGE = 5  # pixels at both ends that do not set the scale
-SHOWN_BOX = 3
 NEIGHBOUR = 3.0
 
 
 def spectrum_figure(
     spectrum: Spectrum,
-    fit: RedshiftFit | None,
     png: Path,
     *,
     title: str,
     truth: np.ndarray | None = None,
     bins: RatioBins | None = None,
 ) -> Path:
-    """Draw the 1D spectrum with all that is held against it.
+    """Draw a 1D spectrum that has no redshift fit.
 
     Parameters
     ----------
     spectrum : Spectrum
-    fit : RedshiftFit or None
     png : Path
         The figure to write.
     title : str
@@ -44,25 +43,35 @@ def spectrum_figure(
     bins : RatioBins, optional
         Flux over truth, for a panel of its own.
     """
-    heights = [3.6] + [1.1] * (fit is not None) + [1.1] * (bins is not None)
-    figure = new_figure(12.6, 1.1 + sum(heights))
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    panels = list(np.atleast_1d(figure.subplots(len(heights), 1, height_ratios=heights, sharex=True)))
-    main = panels.pop(0)
-    good = ~spectrum.mask & np.isfinite(spectrum.flux) & np.isfinite(spectrum.err)
+    heights = [HEIGHTS["flux"]] + [HEIGHTS["ratio"]] * (bins is not None)
+    height = 1.0 + sum(heights)
+    figure = new_figure(WIDTH, height, constrained=False)
+    figure.text(0.1 / WIDTH, 1 - 0.16 / height, title, fontsize=10, va="center")
+    main, *below = stacked(figure, height - 0.4, heights)
+    good = known_pixels(spectrum)
     main.set_xlim(*wave_limits(spectrum.wave, good))
-    _main_panel(main, spectrum, fit, truth, good)
-    last = main
-    if fit is not None:
-        last = panels.pop(0)
-        residual_panel(last, spectrum, fit, good)
-        mark_lines(main, fit.z, lines=fit.lines)
-        mark_lines(last, fit.z, label=False, lines=fit.lines)
-    if bins is not None:
-        last = panels.pop(0)
-        _ratio(last, bins)
-    last.set_xlabel("wavelength [um, vacuum]", fontsize=9)
+    flux_panel(main, spectrum, None, truth)
+    for axes in below:
+        assert bins is not None
+        ratio_panel(axes, bins)
+    (below or [main])[-1].set_xlabel("wavelength [um, vacuum]", fontsize=9)
     return save_png(figure, png)
+
+
+def stacked(figure: Figure, top: float, heights: list[float]) -> list[Axes]:
+    """Panels below each other, from so far above the lower edge [inch], with one wavelength axis below the last."""
+    bases = rows_from_top(top, heights, [GAP] * len(heights))
+    places = [(LEFT, base, WIDTH - LEFT - RIGHT, up) for base, up in zip(bases, heights, strict=True)]
+    first = panel(figure, places[0])
+    panels = [first, *(panel(figure, place, sharex=first) for place in places[1:])]
+    for axes in panels:
+        axes.tick_params(labelsize=8, labelbottom=axes is panels[-1])
+    return panels
+
+
+def known_pixels(spectrum: Spectrum) -> np.ndarray:
+    """True where there is a flux with an error, shape (n_wave,)."""
+    return ~spectrum.mask & np.isfinite(spectrum.flux) & np.isfinite(spectrum.err)
 
 
 def wave_limits(wave: np.ndarray, good: np.ndarray) -> tuple[float, float]:
@@ -72,16 +81,13 @@ def wave_limits(wave: np.ndarray, good: np.ndarray) -> tuple[float, float]:
     return float(shown[0] - pad), float(shown[-1] + pad)
 
 
-def _main_panel(
-    axes: Axes, spectrum: Spectrum, fit: RedshiftFit | None, truth: np.ndarray | None, good: np.ndarray
-) -> None:
+def flux_panel(axes: Axes, spectrum: Spectrum, fit: RedshiftFit | None, truth: np.ndarray | None) -> None:
+    """Draw the flux with all that is held against it."""
+    good = known_pixels(spectrum)
     wave, flux = spectrum.wave, np.where(good, spectrum.flux, np.nan)
     err = np.where(good, spectrum.err, np.nan)
     axes.fill_between(wave, flux - err, flux + err, step="mid", color=COLOURS["error"], alpha=0.6, lw=0,
                       label="1 sigma error")  # fmt: skip
-    if SHOWN_BOX in spectrum.boxes:
-        box = np.where(good, spectrum.boxes[SHOWN_BOX][0], np.nan)
-        axes.step(wave, box, where="mid", color=COLOURS["box"], lw=0.7, alpha=0.8, label=f"boxcar {SHOWN_BOX} px")
     axes.step(wave, flux, where="mid", color=COLOURS["data"], lw=0.9, label="optimal extraction")
     if spectrum.scale is not None:
         text = "the same, scaled to photometry"
@@ -89,7 +95,8 @@ def _main_panel(
     if truth is not None:
         axes.plot(wave, truth, color=COLOURS["truth"], lw=1.2, alpha=0.9, label="truth at this resolution")
     if fit is not None:
-        label = f"fit, z = {fit.z:.4f}"
+        ratio = f", chi2/dof {fit.chi2_min / fit.dof:.2f}" if fit.dof > 0 else ""
+        label = f"best model{ratio}"
         axes.plot(fit.wave, fit.model, color=COLOURS["model"], lw=0.9, alpha=0.85, label=label)
     axes.axhline(0, color=COLOURS["data"], lw=0.6)
     axes.set_ylim(*flux_limits(flux, err, truth))
@@ -152,7 +159,8 @@ def residual_panel(axes: Axes, spectrum: Spectrum, fit: RedshiftFit, good: np.nd
     axes.tick_params(labelsize=8)
 
 
-def _ratio(axes: Axes, bins: RatioBins) -> None:
+def ratio_panel(axes: Axes, bins: RatioBins) -> None:
+    """Draw flux over truth."""
     axes.axhspan(0.9, 1.1, color=COLOURS["truth"], alpha=0.15, lw=0)
     axes.axhline(1, color=COLOURS["truth"], lw=0.8)
     used = bins.used

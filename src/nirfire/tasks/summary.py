@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -48,6 +48,10 @@ COLUMNS = {
     ),
     "redshift_joint_error": (float, Column("", "stat.error;src.redshift", "standard error of redshift_joint")),
     "redshift_joint_probability": (float, Column("", "stat.probability;src.redshift", "that redshift_joint is right")),
+    "redshift_joint_warning": (
+        int,
+        Column("", "meta.code.qual;src.redshift", "bits of ZWARN of redshift_joint; 0 none"),
+    ),
     "redshift_joint_gratings": (int, Column("", "meta.number", "spectra of the source that support redshift_joint")),
     "redshift_consensus": (float, Column("", "src.redshift", "of all gratings by the published rule")),
     "chi2_min": (float, Column("", "stat.fit.chi2", "chi-squared of the best model")),
@@ -92,25 +96,46 @@ def summary(pairs: list[tuple[Path, Path | None]], targets: list[Path], joints: 
     Table
         The catalogue.
     """
-    rows: list[Row] = []
-    lines: list[Table | None] = []
-    headers: list[Cards] = []
     agreed = {int(fit.meta["SOURCEID"][0]): fit for fit in map(JointFit.read, joints)}
-    for spec, zfit in pairs:
-        spectrum = Spectrum.read(spec)
-        fit = RedshiftFit.read(zfit) if zfit else None
-        row = _row(spec, spectrum, fit)
-        lines.append(fit.lines if fit else None)
-        rows.append(row | _joint(agreed.get(int(spectrum.meta["SOURCEID"][0]))))
-        headers.append(spectrum.meta)
-    table = Table({name: np.array([row[name] for row in rows], dtype=kind) for name, (kind, _) in COLUMNS.items()})
-    describe(table, DESCRIPTIONS)
+    found = [measure(spec, zfit, agreed) for spec, zfit in pairs]
+    table, lines = tables_of(found)
+    headers = [one.cards for one in found]
     cards, references = _shared_cards(headers), _references(headers)
     write: dict[str, Callable[[Path, Table, Cards, list[tuple[str, str]]], None]]
-    write = {".ecsv": _write_ecsv, ".fits": partial(_write_fits, lines=all_lines(rows, lines))}
+    write = {".ecsv": _write_ecsv, ".fits": partial(_write_fits, lines=lines)}
     for target in targets:
         write[target.suffix](target, table, cards, references)
     return table
+
+
+class Measured(NamedTuple):
+    """What the catalogue takes from one spectrum."""
+
+    row: Row
+    lines: Table | None
+    cards: Cards
+
+
+def measure(spec: Path, zfit: Path | None, joints: Mapping[int, JointFit]) -> Measured:
+    """Read a spectrum and its redshift fit; `joints` are the redshifts of all gratings, by source.
+
+    Raises
+    ------
+    DataError
+        One of the two cannot be read.
+    """
+    spectrum = Spectrum.read(spec)
+    fit = RedshiftFit.read(zfit) if zfit else None
+    row = _row(spec, spectrum, fit) | _joint(joints.get(int(spectrum.meta["SOURCEID"][0])))
+    return Measured(row, fit.lines if fit else None, spectrum.meta)
+
+
+def tables_of(found: Sequence[Measured]) -> tuple[Table, Table]:
+    """The catalogue and all emission lines of some spectra."""
+    rows = [one.row for one in found]
+    table = Table({name: np.array([row[name] for row in rows], dtype=kind) for name, (kind, _) in COLUMNS.items()})
+    describe(table, DESCRIPTIONS)
+    return table, all_lines(rows, [one.lines for one in found])
 
 
 def _write_ecsv(path: Path, table: Table, cards: Cards, references: list[tuple[str, str]]) -> None:
@@ -181,6 +206,7 @@ def _joint(fit: JointFit | None) -> Row:
         "redshift_joint": fit.z if fit else np.nan,
         "redshift_joint_error": fit.z_err if fit else np.nan,
         "redshift_joint_probability": fit.probability if fit else np.nan,
+        "redshift_joint_warning": fit.warning if fit else 0,
         "redshift_joint_gratings": fit.n_agree if fit else 0,
         "redshift_consensus": fit.consensus if fit else np.nan,
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from astropy.io import fits
 
-from nirfire.products.naming import SPEC
+from nirfire.products.naming import SPEC, zfit_of
 
 LARGEST = 300_000  # bytes of the page without data
 CONTRAST = """
@@ -38,6 +39,8 @@ CONTRAST = """
   return found;
 }
 """
+
+PICTURE = "() => document.querySelector('.evidence canvas').toDataURL()"
 
 
 def test_the_page_is_light_and_asks_nobody_else(person):
@@ -77,6 +80,11 @@ def test_the_sheet_lists_every_key_once(person):
     sheet.wait_for(state="hidden")
     ole.page.wait_for_timeout(100)
     assert not ole.votes(101)
+    ole.press("v")
+    ole.page.get_by_test_id("shutter-2").wait_for()
+    ole.press("?")
+    shown = sheet.locator("kbd").all_inner_texts()
+    assert {"↓", "↑", "⌫", "h"} <= set(shown) and len(shown) == len(set(shown))
 
 
 def test_every_key_works_without_a_mouse(person):
@@ -134,6 +142,193 @@ def test_a_damaged_spectrum_is_said_and_the_others_go_on(person, place):
         rob.sees(1015)
     finally:
         path.write_bytes(whole)
+
+
+def test_a_damaged_fit_leaves_the_spectrum_to_look_at_and_to_fit(person, place):
+    (path,) = place.find_combined(1004, SPEC)
+    whole = zfit_of(path).read_bytes()
+    zfit_of(path).write_bytes(whole.replace(b"PEAKS   ", b"PIQUES  "))
+    try:
+        sue = person()
+        sue.open(1004)
+        assert "no PEAKS in it" in sue.reads("sidebar") and zfit_of(path).name in sue.reads("sidebar")
+        assert sue.page.locator(".spec-image").is_visible() and not sue.page.locator(".tab.broken").count()
+        with sue.page.expect_response("**/api/refit") as answer:
+            sue.press("U")
+        assert answer.value.ok
+        sue.page.wait_for_function("() => parseFloat(document.querySelector('[data-testid=z]').textContent) > 0")
+        sue.press("p")
+        sue.sees(1003)
+        assert zfit_of(path).name not in sue.reads("sidebar")
+    finally:
+        zfit_of(path).write_bytes(whole)
+
+
+def test_a_spectrum_that_vanishes_while_it_is_shown(person, place):
+    """Somebody removes the products of the grating that is looked at; then those of the whole source."""
+    paths = {path.name.split("_")[1]: path for path in place.find_combined(1001, SPEC)}
+    aside = {path: path.with_suffix(".aside") for path in paths.values()}
+    tom = person()
+    tom.open(1001)
+    tom.press("g")
+    assert tom.page.locator(".tab[aria-pressed=true]").inner_text() == "G395M"
+    try:
+        paths["g395m"].rename(aside[paths["g395m"]])
+        tom.page.evaluate("dispatchEvent(new Event('focus'))")
+        tom.page.wait_for_selector(".tab[data-key=g395m_f290lp]", state="detached")
+        assert tom.page.locator("[data-testid=spectrum]").get_attribute("data-key") == "prism_clear"
+        paths["prism"].rename(aside[paths["prism"]])
+        tom.page.evaluate("dispatchEvent(new Event('focus'))")
+        tom.page.get_by_text("there is no spectrum of source 1001 any more").wait_for()
+        tom.press("n")
+        tom.sees(1002)
+    finally:
+        for path, other in aside.items():
+            if other.exists():
+                other.rename(path)
+    tom.troubles = [said for said in tom.troubles if "404" not in said]
+
+
+def test_a_spectrum_without_a_valid_pixel(person, place):
+    (path,) = place.find_combined(1005, SPEC)
+    whole = path.read_bytes()
+    with fits.open(path) as hdus:
+        hdus["SPEC1D"].data["mask"] = True
+        hdus.writeto(path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
+    try:
+        uma = person()
+        uma.open(1005)
+        assert "no valid pixel" in uma.page.locator(".spec-title").inner_text()
+        uma.press("z")
+        uma.type("3.1")
+        uma.press("Enter", *".,.u")
+        said = uma.page.get_by_text("0 usable pixels: at least 20 are needed")
+        said.first.wait_for()
+        uma.press(*"lmswxkyjgb", "n")
+        uma.sees(1006)
+    finally:
+        path.write_bytes(whole)
+    uma.troubles = [said for said in uma.troubles if "400" not in said]
+
+
+def test_the_ends_of_the_redshift_range(person):
+    vic = person()
+    vic.open(1003)
+    vic.press("z")
+    vic.type("0")
+    vic.press("Enter", *",.", "Shift+,", "Shift+.", "Shift+,", "Shift+,")
+    assert vic.z == 0
+    vic.press("z")
+    vic.type("19.999")
+    vic.press("Enter")
+    said = vic.page.get_by_text("is not between 0 and 19.98")
+    said.wait_for()
+    vic.press(*"....")
+    assert vic.z == 20
+    vic.page.wait_for_timeout(300)
+    assert said.count() == 1, "not once more at every step"
+    assert "no model" in vic.reads("redshift")
+    for typed in ("20.001", "-0.1"):
+        vic.press("z")
+        vic.type(typed)
+        vic.press("Enter")
+        vic.page.get_by_text("redshifts go from 0 to 20 here").first.wait_for()
+        vic.press("Escape")
+        assert vic.z == 20
+    vic.press("a")
+    vic.page.wait_for_function("() => document.querySelector('.odds').textContent.startsWith('right')")
+    vic.troubles = [said for said in vic.troubles if "400" not in said]
+
+
+def test_a_capital_letter_is_typed_with_shift(person):
+    """A keyboard sends Shift first; that is no key of its own, for whoever waits for the next one."""
+    wes = person()
+    wes.open(105)
+    wes.press("j")
+    title = wes.page.locator("[data-testid=identify] h2")
+    first = title.inner_text()
+    wes.press("j")
+    assert title.inner_text() != first
+    wes.press("Shift+J")
+    assert title.is_visible() and title.inner_text() == first
+    wes.press("Escape", "f", "Shift", "s", "Enter")
+    wes.waits_until_saved()
+    assert [vote.flags for vote in wes.votes(105)] == [{"prism_clear": 4}]
+
+
+def test_a_key_that_is_held(person):
+    xia = person()
+    xia.open(1007)
+    xia.press("z")
+    xia.press("Escape")
+    for key, field in (("c", "comment"), ("t", "tags"), ("z", "z-input")):
+        before = xia.page.get_by_test_id(field).input_value()
+        for _ in range(4):
+            xia.page.keyboard.down(key)
+        xia.page.keyboard.up(key)
+        assert xia.page.get_by_test_id(field).input_value() == (before if key != "z" else f"{xia.z:.4f}")
+        xia.press("Escape")
+    asked = []
+    xia.page.on("request", lambda one: asked.append(one.url) if one.url.endswith("/api/refit") else None)
+    with xia.page.expect_response("**/api/refit"):
+        for _ in range(4):
+            xia.page.keyboard.down("u")
+        xia.page.keyboard.up("u")
+    xia.page.wait_for_selector("[data-testid=redshift] .busy", state="detached")
+    assert len(asked) == 1
+    assert not xia.votes()
+
+
+def test_evidence_by_mouse(person):
+    """A click sets z, a drag looks closer until the next object, and other buttons do nothing."""
+    yan = person()
+    yan.open(1008)
+    automatic = yan.z
+    whole = yan.page.locator(".evidence canvas").first
+    box = whole.bounding_box()
+    middle = (box["x"] + 0.6 * box["width"], box["y"] + 0.4 * box["height"])
+    yan.page.mouse.click(*middle, button="right")
+    assert yan.z == automatic
+    yan.page.mouse.move(5, 5)
+    pictures = [yan.page.evaluate(PICTURE)]
+    yan.page.mouse.move(*middle)
+    yan.page.mouse.down()
+    yan.page.mouse.move(middle[0] + 60, middle[1], steps=3)
+    yan.page.mouse.up()
+    yan.page.mouse.move(5, 5)
+    pictures.append(yan.page.evaluate(PICTURE))
+    assert yan.z == automatic and pictures[0] != pictures[1]
+    yan.press("n")
+    yan.sees(1009)
+    yan.press("p")
+    yan.sees(1008)
+    yan.page.wait_for_function(f"before => ({PICTURE})() === before", arg=pictures[0])
+    yan.page.mouse.click(*middle)
+    assert yan.z != automatic
+
+
+def test_a_tab_does_what_its_key_does(person):
+    """The model of the grating that is shown is one of the redshift that is shown."""
+    zoe = person()
+    zoe.open(1001)
+    zoe.press("z")
+    zoe.type("2.5")
+    with zoe.page.expect_request("**/api/model/1001/prism_clear?z=2.5"):
+        zoe.press("Enter")
+    with zoe.page.expect_request("**/api/model/1001/g395m_f290lp?z=2.5"):
+        zoe.page.locator(".tab[data-key=g395m_f290lp]").click()
+    assert zoe.page.locator(".tab[aria-pressed=true]").inner_text() == "G395M"
+
+
+def test_positions_are_copied_without_encryption_too(person):
+    """Over a network without encryption browsers offer no clipboard to pages."""
+    ada = person()
+    ada.page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    ada.open(101)
+    ada.page.locator(".place-of").focus()
+    ada.press("Enter")
+    ada.page.get_by_text("position copied").wait_for()
 
 
 def test_without_the_token_nothing_is_told(browser, address):

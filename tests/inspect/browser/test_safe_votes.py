@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nirfire.inspect.store import Store
+
 
 def test_a_key_that_is_held_grades_one_object(person):
     ann = person()
@@ -118,3 +120,128 @@ def test_the_same_person_in_two_windows(person):
     other.wait_for_selector("[data-testid=pending]", state="hidden")
     (vote,) = hal.votes()
     assert (vote.quality, vote.flags) == (4, {"prism_clear": 2})
+
+
+def second_window(one, source):
+    """Another window of the same browser, which hears nothing of what the first does from now on."""
+    other = one.page.context.new_page()
+    other.goto(f"{one.base}/?token={one.token}#/object/{source}")
+    other.wait_for_selector(f"body[data-painted='{source}']")
+    return other
+
+
+def saved(page):
+    page.wait_for_selector("[data-testid=pending]", state="hidden")
+
+
+def test_a_flag_set_in_a_window_that_shows_an_old_grade_does_not_undo_the_new_one(person):
+    ida = person()
+    ida.open(103)
+    ida.press("2")
+    ida.waits_until_saved()
+    other = second_window(ida, 103)
+    other.get_by_text("your grade: tentative").wait_for()
+    ida.press("p", "z")
+    ida.type("2.5")
+    ida.press("Enter", "4")
+    ida.waits_until_saved()
+    for key in ("f", "c", "Escape"):
+        other.keyboard.press(key)
+    saved(other)
+    other.get_by_text("your grade: secure, z 2.5").wait_for()  # what the answer tells
+    (vote,) = ida.votes()
+    assert (vote.quality, vote.z, vote.flags, vote.rivals) == (4, 2.5, {"prism_clear": 2}, ())
+    other.keyboard.press("1")
+    saved(other)
+    (vote,) = ida.votes()
+    assert (vote.quality, vote.flags, vote.rivals) == (1, {"prism_clear": 2}, ())
+
+
+def test_two_grades_given_in_two_windows_are_told_and_one_is_chosen(person):
+    jon = person()
+    jon.open(105)
+    other = second_window(jon, 105)
+    jon.press("z")
+    jon.type("1.5")
+    jon.press("Enter", "3")
+    jon.waits_until_saved()
+    other.keyboard.press("4")
+    saved(other)
+    other.get_by_text("105: you graded it elsewhere too").wait_for()
+    other.keyboard.press("p")
+    other.get_by_text("two votes of yours").wait_for()
+    said = other.get_by_test_id("saved").inner_text()
+    assert "probable z 1.5" in said and "secure z" in said and "grade it again" in said
+    (vote,) = jon.votes()
+    assert (vote.quality, [one.quality for one in vote.rivals]) == (0, [3, 4])
+    other.keyboard.press("c")
+    other.keyboard.type("which?")
+    other.keyboard.press("Enter")
+    saved(other)
+    assert len(jon.votes()[0].rivals) == 2, "a comment chooses none"
+    other.keyboard.press("q")
+    row = other.locator(".list-row[data-source='105']")
+    row.get_by_text("two votes of").wait_for()
+    row.click()
+    other.keyboard.press("Enter")
+    other.wait_for_selector("body[data-painted='105']")
+    other.keyboard.press("3")
+    saved(other)
+    (vote,) = jon.votes()
+    assert (vote.quality, vote.comment, vote.rivals) == (3, "which?", ())
+
+
+def test_a_comment_that_is_being_written_does_not_undo_one_from_elsewhere(person):
+    kim = person()
+    kim.open(1003)
+    other = second_window(kim, 1003)
+    other.keyboard.press("c")
+    other.keyboard.type("half")
+    kim.press("c")
+    kim.type("from here")
+    kim.press("Enter")
+    kim.waits_until_saved()
+    with other.expect_response("**/api/object/1003"):
+        other.evaluate("dispatchEvent(new Event('focus'))")
+    other.keyboard.type(" done")
+    other.keyboard.press("Enter")
+    saved(other)
+    assert [vote.comment for vote in kim.votes()] == ["from here\nhalf done"]
+    kim.press("c", "Escape")  # written nothing
+    kim.press("t")
+    kim.type("LRD")
+    kim.press("Enter")
+    kim.waits_until_saved()
+    assert [(vote.comment, vote.tags) for vote in kim.votes()] == [("from here\nhalf done", ("LRD",))]
+
+
+def test_a_chain_made_while_the_server_is_away_applies_in_its_order(person, place):
+    leo = person()
+    leo.open(1005)
+    leo.page.on("dialog", lambda asked: asked.accept())
+    leo.page.route("**/api/votes", lambda route: route.abort())
+    leo.press("f", "s", "Escape", "c")
+    leo.type("faint")
+    leo.press("Enter", "4")
+    leo.sees(1006)
+    leo.press("p", "z")
+    leo.type("2.25")
+    leo.press("Enter", "3", "p")
+    leo.sees(1005)
+    leo.reloads()
+    leo.sees(1005)
+    assert "probable, z 2.25" in leo.reads("saved") and "not saved yet" in leo.reads("saved")
+    leo.press("t")
+    leo.type("LRD")
+    leo.press("Enter")
+    assert leo.reads("pending").startswith("5 not saved")
+    leo.page.unroute("**/api/votes")
+    leo.waits_until_saved()
+    (vote,) = leo.votes()
+    assert (vote.quality, vote.z, vote.comment, vote.tags) == (3, 2.25, "faint", ("LRD",))
+    assert (vote.flags, vote.rivals) == ({"prism_clear": 4}, ())
+    with Store.open(place.inspection, read_only=True) as store:
+        given = [one for one in store.votes(1005) if one.user == leo.name]
+    assert [one.builds_on for one in given] == [(), *((one.uuid,) for one in given[:-1])]
+    assert all(one.saved > one.time for one in given)
+    leo.troubles = [said for said in leo.troubles if "ERR_FAILED" not in said]

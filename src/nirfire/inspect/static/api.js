@@ -3,6 +3,7 @@
  * Votes go through queue.js.
  */
 
+import { headersOf, takeEarly } from "./early.js";
 import { createQueue } from "./queue.js";
 
 const MAGIC = "NFB1";
@@ -34,7 +35,7 @@ export class ApiError extends Error {
 }
 
 /**
- * Read a binary payload; the arrays are views, nothing is copied.
+ * Read a binary payload; the arrays are views, nothing is copied, but for those that are all the same.
  * @param {ArrayBuffer} buffer
  * @returns {{meta: object, arrays: Object<string, {data: Float32Array, shape: number[]}>}}
  */
@@ -43,11 +44,12 @@ export function decode(buffer) {
   const magic = buffer.byteLength < 8 ? "" : String.fromCharCode(...new Uint8Array(buffer, 0, 4));
   if (magic !== MAGIC) throw new ApiError(0, "the answer of the server is no payload of this page", "reload the page");
   const length = view.getUint32(4, true);
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+  const header = JSON.parse(worded(new Uint8Array(buffer, 8, length)));
   const arrays = {};
-  for (const [name, { dtype, shape, offset }] of Object.entries(header.arrays)) {
+  for (const [name, { dtype, shape, offset, same }] of Object.entries(header.arrays)) {
     const size = shape.reduce((a, b) => a * b, 1);
-    arrays[name] = { data: new ARRAYS[dtype](buffer, 8 + length + offset, size), shape };
+    const found = new ARRAYS[dtype](buffer, 8 + length + offset, same ? 1 : size);
+    arrays[name] = { data: same ? new ARRAYS[dtype](size).fill(found[0]) : found, shape };
   }
   return { meta: header.meta, arrays };
 }
@@ -79,40 +81,35 @@ export function createApi(user) {
 }
 
 async function request(path, { method = "GET", body, signal, priority, as, known } = {}, user = "") {
-  const headers = { "X-Nirfire-Token": token() };
   const who = as ?? user;
-  if (who) headers["X-Nirfire-User"] = encodeURIComponent(who);
+  const headers = headersOf(who);
   if (method !== "GET") {
     headers["X-Nirfire"] = "1";
     headers["Content-Type"] = "application/json";
   }
   const options = { method, headers, signal, priority, body: body === undefined ? undefined : JSON.stringify(body) };
-  let answer;
+  let answer, whole;
   try {
-    answer = await fetch(path, options);
+    const early = method === "GET" && takeEarly(path, who);
+    if (early) ({ answer, body: whole } = await early);
+    else answer = await fetch(path, options);
   } catch (problem) {
     if (problem.name === "AbortError") throw problem;
     throw new ApiError(0, "the server does not answer", "is `nirfire inspect` still running?");
   }
-  if (!answer.ok) throw await refusal(answer);
+  if (!answer.ok) throw await refusal(answer, whole);
   const etag = answer.headers.get("etag");
   if (known && etag === known) return null;
+  whole ??= answer.arrayBuffer();
   const type = answer.headers.get("content-type") || "";
-  if (!type.startsWith("application/octet-stream")) return answer.json();
-  return { ...decode(await answer.arrayBuffer()), etag };
+  if (!type.startsWith("application/octet-stream")) return JSON.parse(worded(await whole));
+  return { ...decode(await whole), etag };
 }
 
-/** The token that the printed address brought; kept by the browser for this address and port alone. */
-function token() {
-  try {
-    return localStorage.getItem("nirfire-token") ?? "";
-  } catch {
-    return "";
-  }
-}
+const worded = (buffer) => new TextDecoder().decode(buffer);
 
-async function refusal(answer) {
-  const text = await answer.text();
+async function refusal(answer, whole = answer.arrayBuffer()) {
+  const text = worded(await whole);
   try {
     const { error, remedy } = JSON.parse(text);
     return new ApiError(answer.status, error || `HTTP ${answer.status}`, remedy || "");
@@ -121,7 +118,8 @@ async function refusal(answer) {
   }
 }
 
-const whenIdle = (run) => (globalThis.requestIdleCallback ?? setTimeout)(run);
+/** Run when there is nothing else to do. */
+export const whenIdle = (run) => (globalThis.requestIdleCallback ?? setTimeout)(run);
 
 /** Decoded objects, newest last; each is asked for once, and what is asked for ahead waits behind what is needed. */
 function objectCache(get) {

@@ -12,7 +12,7 @@ export const GRADES = ["–", "1", "2", "3", "4"];
  * @property {string} title
  * @property {string} hint   what it is, for the tooltip of the headline
  * @property {boolean} [falling]  sorted from high to low at first
- * @property {(rows: object, i: number) => number|string} value  what is sorted by
+ * @property {((rows: object, i: number) => number|string)|null} value  what is sorted by; null: the source
  * @property {(cell: HTMLElement, rows: object, i: number) => void} draw
  */
 
@@ -20,7 +20,7 @@ export const GRADES = ["–", "1", "2", "3", "4"];
 export const COLUMNS = [
   {
     id: "source", title: "source", hint: "number of the source; badges: stale vote, products to be run again",
-    value: (rows, i) => rows.source(i),
+    value: null,
     draw: (cell, rows, i) => fill(cell, String(rows.source(i)), badges(rows, i)),
   },
   {

@@ -125,7 +125,6 @@ export function mount(root, app) {
           mouseenter: () => choose(id),
           blur: () => choose(null),
           mouseleave: () => choose(null),
-          keydown: (event) => ["Backspace", "Delete"].includes(event.key) && (event.preventDefault(), takeBack(name)),
         },
       },
       [element("span", { text: `${mark}${shutter.ordinal} ${WORDS[shutter.state]}` })],
@@ -271,6 +270,14 @@ export function mount(root, app) {
     if (payload?.meta.slits[name]?.by_hand) changeSlit(name, asFound);
   }
 
+  /** Of the shutters that have the focus; where there is one visit and activity only, of that. */
+  function takeBackHere() {
+    const roots = Object.keys(payload?.meta.slits ?? {});
+    const here = focusedControl()?.split("/")[0] ?? (roots.length === 1 ? roots[0] : null);
+    if (here === null) return app.say("choose a shutter first: arrows up and down");
+    return takeBack(here);
+  }
+
   /** Show what was said at once; when it is refused, what holds is read again. */
   function changeSlit(name, change) {
     const slit = change(payload.meta.slits[name]);
@@ -358,6 +365,7 @@ export function mount(root, app) {
     keys: [
       { key: "ArrowDown", does: "next shutter or nod; Enter changes it", run: () => step(1) },
       { key: "ArrowUp", does: "the one before", run: () => step(-1) },
+      { key: ["Backspace", "Delete"], does: "the shutters as they were found", run: takeBackHere },
       { key: "h", does: "exposures with or without their sky", run: switchSky },
     ],
   };

@@ -80,3 +80,19 @@ export function block(name, title, children = []) {
   const head = title ? [element("h2", { text: title })] : [];
   return element("section", { class: `side side-${name}`, data: { testid: name } }, [...head, ...children]);
 }
+
+/**
+ * Put a text on the clipboard, also where the page came over a network without encryption: then browsers have no
+ * clipboard of their own to offer.
+ * @param {string} text
+ */
+export async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = element("textarea", { class: "off-screen", "aria-hidden": "true", tabindex: "-1" });
+  field.value = text;
+  (document.querySelector("dialog[open]") ?? document.body).append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  if (!done) throw new Error("this browser does not let the page copy: mark the text and copy it yourself");
+}

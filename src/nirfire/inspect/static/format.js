@@ -17,27 +17,26 @@ export function fixed(value, decimals = 2) {
     : DASH;
 }
 
+/** Decimals of a redshift and of its error: two digits of the error, and never fewer than four decimals. */
+const decimalsOf = (err) => (err > 0 ? Math.min(6, Math.max(4, 1 - Math.floor(Math.log10(err)))) : 4);
+
 /**
- * A redshift: four decimals, or as many as its error deserves (at most five).
+ * A redshift, with as many decimals as its error.
  * @param {number|null|undefined} z
  * @param {number|null} [err]
  * @returns {string}
  */
 export function redshift(z, err = null) {
-  if (!Number.isFinite(z)) return DASH;
-  const decimals = err > 0 ? Math.min(5, Math.max(4, -Math.floor(Math.log10(err)))) : 4;
-  return fixed(z, decimals);
+  return fixed(z, decimalsOf(err));
 }
 
 /**
- * An error with two significant digits.
+ * The error of a redshift, with as many decimals as the redshift.
  * @param {number|null|undefined} err
  * @returns {string}
  */
 export function error(err) {
-  if (!(err > 0)) return "";
-  const decimals = Math.min(6, Math.max(0, 1 - Math.floor(Math.log10(err))));
-  return `± ${err.toFixed(decimals)}`;
+  return err > 0 && Number.isFinite(err) ? `± ${fixed(err, decimalsOf(err))}` : "";
 }
 
 /**

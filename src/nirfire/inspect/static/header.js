@@ -1,6 +1,6 @@
 /** The line at the top: where one is, how far one has come, what is not saved, what is stale. */
 
-import { element, keyButton } from "./dom.js";
+import { copy, element, keyButton } from "./dom.js";
 import { showSheet } from "./keys.js";
 import { switchTheme } from "./theme.js";
 
@@ -87,6 +87,10 @@ export function mountHeader(root, app) {
 
   state.on(["route", "order", "source", "pending", "rejected", "waiting", "stale", "user", "theme"], draw);
   state.on(["list", "own"], () => requestAnimationFrame(count));
+  app.api.queue.on(({ kind, vote }) => {
+    if (kind === "saved" && vote.user === session.user && vote.rivals.length > 0)
+      app.say(`${vote.source}: you graded it elsewhere too, and otherwise. Both are kept: look again`, "bad");
+  });
   draw();
   count();
 }
@@ -106,7 +110,7 @@ function showCommand(app) {
       element("button", {
         type: "button",
         text: "copy",
-        on: { click: () => navigator.clipboard.writeText(command).then(() => app.say("copied", "good")) },
+        on: { click: () => copy(command).then(() => app.say("copied", "good"), app.report) },
       }),
       element("button", { text: "close" }),
     ]),

@@ -1,8 +1,8 @@
 /** What a person says of the object, in the sidebar: grade, flags, comment and tags. */
 
-import { flagsFor, ownVote } from "./draft.js";
+import { flagsFor, note, ownVote } from "./draft.js";
 import { block, element, keyButton } from "./dom.js";
-import { redshift, spectrumName } from "./format.js";
+import { moment, redshift, spectrumName } from "./format.js";
 import { FLAG_KEYS } from "./keys.js";
 
 /** Grades in one word. */
@@ -38,7 +38,8 @@ export function grades(app, does) {
       for (const button of buttons) {
         button.setAttribute("aria-pressed", String(Number(button.dataset.quality) === vote?.quality));
       }
-      back.hidden = !(vote?.quality > 0);
+      const rivals = vote?.rivals ?? [];
+      back.hidden = !(vote?.quality > 0 || rivals.length > 0);
       const waiting = state.pending > 0 && app.api.queue.pending().some(({ body }) => body.uuid === vote?.uuid);
       const parts = vote?.quality > 0 ? [`your grade: ${SHORT[vote.quality]}`] : ["not graded by you"];
       if (vote?.quality > 1) parts.push(`z ${redshift(vote.z)}`);
@@ -47,8 +48,19 @@ export function grades(app, does) {
       said.classList.toggle("stale", Boolean(vote?.stale && vote.quality > 0));
       if (vote?.stale && vote.quality > 0)
         said.append(element("span", { class: "badge stale", text: "made anew since: look again" }));
+      if (rivals.length > 0)
+        said.replaceChildren(
+          "two votes of yours, ",
+          rivals.map(inWords).join("; "),
+          element("span", { class: "badge trouble", text: "grade it again" }),
+        );
     },
   };
+}
+
+/** A grade with its time, where there are several that did not know of each other. */
+function inWords({ quality, z, time }) {
+  return `${SHORT[quality]}${quality > 1 ? ` z ${redshift(z)}` : ""} (${moment(time)})`;
 }
 
 /**
@@ -86,10 +98,9 @@ export function flags(app, does) {
 /**
  * Comment and tags; saved when they are left.
  * @param {object} app
- * @param {Object<string, Function>} does
  * @returns {{root: HTMLElement, draw: Function}}
  */
-export function notes(app, does) {
+export function notes(app) {
   const comment = element("textarea", {
     rows: "2",
     "aria-label": "comment",
@@ -102,24 +113,32 @@ export function notes(app, does) {
     placeholder: "tags, e.g. LRD BLAGN",
     data: { testid: "tags" },
   });
-  const saved = { comment: "", tags: "", source: null };
-  const words = () => [...new Set(tags.value.split(/[\s,;]+/).filter(Boolean))];
-  const save = () => {
-    if (comment.value.trim() !== saved.comment) does.comment(comment.value.trim());
-    if (words().join(" ") === saved.tags) return;
-    if (words().length > MOST_TAGS || words().some((one) => [...one].length > LONGEST_TAG))
-      return app.say(`at most ${MOST_TAGS} tags, each of at most ${LONGEST_TAG} letters: not saved`, "bad");
-    does.tags(words());
-  };
-  for (const field of [comment, tags]) {
+  const labels = (text) => [...new Set(text.split(/[\s,;]+/).filter(Boolean))];
+  const fields = [
+    { field: comment, shown: (vote) => vote?.comment ?? "", patch: (text) => ({ comment: text.trim() }) },
+    { field: tags, shown: (vote) => (vote?.tags ?? []).join(" "), patch: (text) => ({ tags: labels(text) }) },
+  ];
+  let held = null; // the source of what the fields hold
+  for (const { field, shown, patch } of fields) {
+    let begun; // what was said when the writing began; what comes meanwhile is not what is written over
+    const save = () => {
+      if (begun === undefined) return;
+      const [changed, vote] = [patch(field.value), begun];
+      begun = undefined;
+      if (shown(changed) === shown(vote)) return draw(app.state.get());
+      if (changed.tags?.length > MOST_TAGS || changed.tags?.some((tag) => [...tag].length > LONGEST_TAG))
+        return app.say(`at most ${MOST_TAGS} tags, each of at most ${LONGEST_TAG} letters: not saved`, "bad");
+      note(app, changed, vote);
+    };
     field.addEventListener("focus", () => {
       const { object, source } = app.state.get();
-      if (object?.meta.source !== source) field.blur(); // what it holds is of the object before
+      if (object?.meta.source === source) begun = ownVote(app);
+      else field.blur(); // what it holds is of the object before
     });
     field.addEventListener("blur", save);
     field.addEventListener("keydown", (event) => {
       if (event.key === "Escape") {
-        [comment.value, tags.value] = [saved.comment, saved.tags];
+        field.value = shown(begun);
         field.blur();
       }
       if (event.key === "Enter" && !event.shiftKey) {
@@ -128,20 +147,16 @@ export function notes(app, does) {
       }
     });
   }
+
+  function draw({ object }) {
+    const vote = ownVote(app);
+    const other = held !== object?.meta.source;
+    held = object?.meta.source;
+    for (const { field, shown } of fields) if (other || document.activeElement !== field) field.value = shown(vote);
+  }
+
   const line = (label, key, field) =>
     element("label", { class: "note" }, [element("span", {}, [label, " ", element("kbd", { text: key })]), field]);
-  return {
-    root: block("notes", "", [line("Comment", "c", comment), line("Tags", "t", tags)]),
-    comment,
-    tags,
-    save,
-    draw({ object }) {
-      const vote = ownVote(app);
-      const other = saved.source !== object?.meta.source;
-      [saved.comment, saved.tags] = [vote?.comment ?? "", (vote?.tags ?? []).join(" ")];
-      saved.source = object?.meta.source;
-      if (other || document.activeElement !== comment) comment.value = saved.comment;
-      if (other || document.activeElement !== tags) tags.value = saved.tags;
-    },
-  };
+  const root = block("notes", "", [line("Comment", "c", comment), line("Tags", "t", tags)]);
+  return { root, comment, tags, draw };
 }

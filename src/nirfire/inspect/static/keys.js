@@ -71,20 +71,27 @@ function row(id, keys, group, does, where = "object") {
  */
 export function nameOf(event) {
   const { key, shiftKey, code } = event;
-  if (shiftKey && code === "Comma") return "Shift+,";
-  if (shiftKey && code === "Period") return "Shift+.";
+  // what Shift makes of comma and full stop: in some layouts a full stop itself is typed with Shift
+  if (shiftKey && code === "Comma" && ",<;".includes(key)) return "Shift+,";
+  if (shiftKey && code === "Period" && ".>:".includes(key)) return "Shift+.";
+  if (/^[a-z]$/i.test(key)) return event.getModifierState?.("CapsLock") ? cased(key, shiftKey) : key;
+  if (key > "\u007f" && key.length === 1 && /^Key[A-Z]$/.test(code)) return cased(code.slice(3), shiftKey);
   return shiftKey && key.length > 1 ? `Shift+${key}` : key;
 }
+
+/** A letter as Shift alone has it; of a keyboard without Latin letters the one that stands at its place. */
+const cased = (letter, shifted) => (shifted ? letter.toUpperCase() : letter.toLowerCase());
 
 /**
  * @param {string} name
  * @returns {string} as it is written on a keyboard
  */
 export function written(name) {
-  const arrows = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓" };
-  return name.replace(/Arrow\w+/, (arrow) => arrows[arrow] ?? arrow).replace("Shift+", "⇧ ");
+  const signs = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Backspace: "⌫", Delete: "Del" };
+  return name.replace(/Arrow\w+|Backspace|Delete/, (key) => signs[key] ?? key).replace("Shift+", "⇧ ");
 }
 
+const MODIFIERS = ["Shift", "Control", "Alt", "AltGraph", "Meta", "CapsLock", "NumLock"];
 const TYPING = "input:not([type=checkbox]):not([type=button]), textarea, select, [contenteditable=true]";
 
 /**
@@ -95,10 +102,14 @@ const TYPING = "input:not([type=checkbox]):not([type=button]), textarea, select,
 export function createKeys() {
   const tables = []; // the youngest first: a view's key goes before one that works everywhere
   const captors = [];
+  let opener = ""; // the key that has led into a field, until it is let go: its repeats are no text
 
+  document.addEventListener("keyup", ({ code }) => (opener = code === opener ? "" : opener));
   document.addEventListener("keydown", (event) => {
     const altGr = event.getModifierState("AltGraph");
     if (event.isComposing || event.metaKey || ((event.ctrlKey || event.altKey) && !altGr)) return;
+    if (MODIFIERS.includes(event.key)) return; // Shift is pressed before a capital letter
+    if (event.repeat && event.code === opener && event.target.closest?.(TYPING)) return event.preventDefault();
     if (event.target.closest?.(TYPING) || document.querySelector("dialog[open]")) return;
     const name = nameOf(event);
     if (captors.length > 0 && (event.repeat || captors[0](name, event))) return event.preventDefault();
@@ -108,6 +119,7 @@ export function createKeys() {
     event.preventDefault();
     if (event.repeat && found.group === GRADE) return; // a key that is held grades one object, not all that follow
     found.run(name, event);
+    opener = document.activeElement?.matches(TYPING) ? event.code : "";
   });
 
   function add(rows) {

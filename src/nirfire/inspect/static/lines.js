@@ -57,30 +57,48 @@ function rank(name) {
   return found < 0 ? RANKED.length : found;
 }
 
+const MAKES_ROOM = 12; // so many lines push a label aside where their own has no room
+const BESIDE = 3; // px by which a label that is not centred reaches over its line
+
 /**
- * Where labels go.  A label sits in one of a few tiers above its line; a thin leader joins them, and crosses no text.
+ * Where labels go.  A label sits in one of a few tiers above its line, if need be beside it; a thin leader joins them,
+ * and crosses no text.
  * @param {{x: number, width: number}[]} wanted  in the order of their importance
  * @param {number} tiers
  * @param {number} limit  width of the panel
  * @returns {({left: number, tier: number}|null)[]}  tier 0 is nearest to the plot; null: no room
  */
 export function placed(wanted, tiers, limit) {
-  const boxes = [];
-  return wanted.map(({ x, width }) => {
-    const left = Math.min(Math.max(0, x - width / 2), limit - width);
-    for (let tier = 0; tier < tiers; tier++) {
-      const free = boxes.every((box) => {
-        const apart = left > box.left + box.width + GAP || left + width + GAP < box.left;
-        if (box.tier === tier) return apart;
-        const [upper, lower] = box.tier > tier ? [box, { left, width }] : [{ x }, box];
-        return upper.x < lower.left - 2 || upper.x > lower.left + lower.width + 2;
-      });
-      if (!free) continue;
-      boxes.push({ left, width, tier, x });
-      return { left, tier };
+  const boxes = wanted.map(() => null);
+  const taken = (k) => boxes.filter((box, i) => box && i !== k);
+  const places = (k) => {
+    const { x, width } = wanted[k];
+    const inside = (left) => Math.min(Math.max(0, left), limit - width);
+    const lefts = [x - width / 2, x - BESIDE, x - width + BESIDE].map(inside);
+    return Array.from({ length: tiers }, (_, tier) => lefts.map((left) => ({ left, width, tier, x }))).flat();
+  };
+  for (const k of wanted.keys()) {
+    boxes[k] = places(k).find((box) => taken(k).every((other) => apart(box, other))) ?? null;
+    if (boxes[k] || k >= MAKES_ROOM) continue;
+    for (const box of places(k)) {
+      const ways = taken(k).filter((other) => !apart(box, other));
+      if (ways.length !== 1) continue;
+      const i = boxes.indexOf(ways[0]);
+      const aside = places(i).find((other) => [box, ...taken(i)].every((one) => apart(other, one)));
+      if (!aside) continue;
+      [boxes[i], boxes[k]] = [aside, box];
+      break;
     }
-    return null;
-  });
+  }
+  return boxes.map((box) => box && { left: box.left, tier: box.tier });
+}
+
+/** Whether two labels leave each other alone: their texts, and the leader of the upper one. */
+function apart(one, other) {
+  const [left, right] = one.left < other.left ? [one, other] : [other, one];
+  if (one.tier === other.tier) return left.left + left.width + GAP < right.left;
+  const [upper, lower] = one.tier > other.tier ? [one, other] : [other, one];
+  return upper.x < lower.left - 2 || upper.x > lower.left + lower.width + 2;
 }
 
 /**

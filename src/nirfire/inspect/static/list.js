@@ -101,13 +101,13 @@ export function mount(root, app) {
     const column = COLUMNS.find((one) => one.id === view.sort) ?? COLUMNS[0];
     try {
       const test = parseQuery(view.filter);
-      const all = isQueue() ? (some, i) => some.isConflict(i) && test(some, i) : test;
+      const all = isQueue() ? (some, i) => some.isConflict(i) && (test === null || test(some, i)) : test;
       order = choose(rows, all, column.value, view.falling);
       head.wrong("");
     } catch (problem) {
       if (!(problem instanceof QueryError)) throw problem;
       head.wrong(problem.message); // the rows of the last filter that could be read stay
-      if (chosen !== rows) order = choose(rows, () => true, column.value, view.falling);
+      if (chosen !== rows) order = choose(rows, null, column.value, view.falling);
     }
     chosen = rows;
     const { source } = state.get();
@@ -115,8 +115,8 @@ export function mount(root, app) {
     for (let k = 0; k < order.length; k++) sources[k] = rows.source(order[k]);
     state.set({ order: sources });
     table.sorted(column.id, view.falling);
+    tell(); // before the rows, whose room it takes
     table.show(rows, order, source, stay);
-    tell();
     requestAnimationFrame(() => {
       document.body.dataset.listed = String(order.length);
       performance.mark("listed");
@@ -132,7 +132,7 @@ export function mount(root, app) {
   /** Take up what changes rows but not the list: they stay where they are until the list is shown anew. */
   function touch({ own, stale }, changed) {
     if (!rows || changed.has("list")) return;
-    if (changed.has("stale")) rows.setRerun(stale?.sources);
+    if (!rows.setRerun(stale?.sources) && !changed.has("own")) return;
     if (changed.has("own")) for (const vote of own.values()) if (!settled.get(state.get().list)?.has(vote)) rows.apply(vote);
     table.redraw();
     tell();
@@ -160,7 +160,8 @@ export function mount(root, app) {
   async function readQueue() {
     try {
       const { conflicts } = await app.api.conflicts();
-      queue = new Map(conflicts.map(({ source, votes }) => [source, votes.map(saidBy).join("  ·  ")]));
+      const told = ({ votes, twice = [] }) => [...twice.map((name) => `two votes of ${name}`), ...votes.map(saidBy)];
+      queue = new Map(conflicts.map((one) => [one.source, told(one).join("  ·  ")]));
       table.redraw();
     } catch (problem) {
       app.report(problem);

@@ -2,7 +2,6 @@
 
 import { grade } from "./columns.js";
 import { element } from "./dom.js";
-import { progress } from "./rows.js";
 
 const HELP = [
   ["101", "source numbers that begin with 101"],
@@ -17,12 +16,12 @@ const HELP = [
 ]; // prettier-ignore
 const SAID = ["not inspected", "impossible", "tentative", "probable", "secure"];
 const CHIPS = [
-  ["is:todo", "to do", (rows, i) => rows.quality(i) === 0],
-  ["is:stale", "stale", (rows, i) => rows.isStale(i)],
-  ["is:conflict", "conflict", (rows, i) => rows.isConflict(i)],
-  ["is:rerun", "rerun", (rows, i) => rows.isRerun(i)],
+  ["is:todo", "to do", ({ grades }) => grades[0]],
+  ["is:stale", "stale", ({ stale }) => stale],
+  ["is:conflict", "conflict", ({ conflict }) => conflict],
+  ["is:rerun", "rerun", ({ rerun }) => rerun],
 ];
-const DELAY = 60; // ms after the last letter, for long lists
+const DELAY = 20; // ms after the last letter, for long lists
 
 /**
  * @param {HTMLElement} root
@@ -70,8 +69,7 @@ export function mountListHead(root, does) {
     does.leave();
   }
 
-  function drawProgress(rows) {
-    const counts = progress(rows);
+  function drawProgress(rows, counts) {
     const done = rows.n - counts[0];
     const order = [4, 3, 2, 1, 0];
     bar.replaceChildren(
@@ -92,10 +90,10 @@ export function mountListHead(root, does) {
     );
   }
 
-  function drawChips(rows, filter) {
+  function drawChips(counts, filter) {
     const words = filter.split(/\s+/);
     chips.replaceChildren(
-      ...CHIPS.map(([word, said, test]) => [word, said, tally(rows, test)])
+      ...CHIPS.map(([word, said, count]) => [word, said, count(counts)])
         .filter(([word, , n]) => n > 0 || words.includes(word))
         .map(([word, said, n]) =>
           element("button", { type: "button", class: "list-chip", "aria-pressed": String(words.includes(word)),
@@ -112,8 +110,9 @@ export function mountListHead(root, does) {
       title.textContent = queue ? "Conflicts" : "Sources";
       count.textContent = shown === rows.n ? `${number(rows.n)} shown` : `${number(shown)} of ${number(rows.n)} shown`;
       if (!list.meta.complete) count.textContent += ", still reading…";
-      drawProgress(rows);
-      drawChips(rows, filter);
+      const counts = rows.counts();
+      drawProgress(rows, counts.grades);
+      drawChips(counts, filter);
     },
     /** Say what the filter does not understand; nothing when it does. */
     wrong(text) {
@@ -133,12 +132,6 @@ export function mountListHead(root, does) {
       help.open = !help.open;
     },
   };
-}
-
-function tally(rows, test) {
-  let found = 0;
-  for (let i = 0; i < rows.n; i++) if (test(rows, i)) found++;
-  return found;
 }
 
 function number(value) {

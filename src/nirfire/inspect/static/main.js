@@ -1,8 +1,9 @@
 /** Start of the page: session, header, routes (by hash) and what works everywhere. */
 
-import { createApi } from "./api.js";
+import { createApi, whenIdle } from "./api.js";
 import { element } from "./dom.js";
 import { unsaved } from "./draft.js";
+import { loadRest, remembered } from "./early.js";
 import { mountHeader } from "./header.js";
 import { createKeys, showSheet } from "./keys.js";
 import { createStore, firstState } from "./state.js";
@@ -12,8 +13,8 @@ import { chooseTheme, switchTheme } from "./theme.js";
 const VIEWS = {
   list: () => import("./list.js"),
   conflicts: () => import("./list.js"),
-  object: () => Promise.all([import("./object.js"), plots()]).then(([module]) => module),
-  rate: () => import("./rate.js"),
+  object: () => Promise.all([import("./object.js"), plots(), loadRest()]).then(([module]) => module),
+  rate: () => Promise.all([import("./rate.js"), loadRest()]).then(([module]) => module),
 };
 
 let plotting = null;
@@ -182,8 +183,8 @@ async function start() {
     mountHeader(document.getElementById("header"), app);
     await route(location.hash);
     await list;
-    await refreshStale();
-    await plots(); // before they are asked for
+    await new Promise(whenIdle);
+    await Promise.all([loadRest(), refreshStale().then(plots)]); // before they are asked for
   } catch (problem) {
     if (problem.status === 400 && !app.session && state.get().user) return startUnnamed();
     report(problem);
@@ -200,14 +201,6 @@ function left() {
 function startUnnamed() {
   localStorage.removeItem("nirfire.user");
   location.reload();
-}
-
-function remembered(name) {
-  try {
-    return localStorage.getItem(name) || "";
-  } catch {
-    return "";
-  }
 }
 
 void start();

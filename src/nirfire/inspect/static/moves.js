@@ -4,7 +4,7 @@ import { ownVote } from "./draft.js";
 import { element } from "./dom.js";
 import { firstRedshift, followModels } from "./redshift.js";
 import { brightness } from "./image2d.js";
-import { adopt, curve, spectrumOf, wholeRange } from "./spectra.js";
+import { adopt, curve, spectraOf, spectrumOf, wholeRange } from "./spectra.js";
 
 const AHEAD = [1, 2, 3, -1];
 const CALM = 200; // ms on an object before that: who hurries past needs no news
@@ -81,13 +81,17 @@ export function createMover(app) {
 
   function show(object, source) {
     if (opened !== source) return; // another one was asked for since
-    const readable = object.meta.spectra.filter((one) => spectrumOf(object, one.key));
-    const before = state.get().active;
-    const active = (readable.find(({ key }) => key === before) ?? readable[0] ?? object.meta.spectra[0])?.key ?? null;
-    state.set({ object, active, models: new Map(), refit: null, flagging: false, ...firstOf(object) });
+    state.set({ object, active: activeOf(object), models: new Map(), refit: null, late: false, flagging: false, ...firstOf(object) });
     followModels(app);
     clearTimeout(timer);
     timer = setTimeout(ahead, 0);
+  }
+
+  /** The spectrum of the same grating as before, where it can be read. */
+  function activeOf(object) {
+    const readable = spectraOf(object);
+    const before = state.get().active;
+    return (readable.find(({ key }) => key === before) ?? readable[0] ?? object.meta.spectra[0])?.key ?? null;
   }
 
   function firstOf(object) {
@@ -115,14 +119,22 @@ export function createMover(app) {
   /** Ask again for an object that was fetched a while ago; what is being done with it stays. */
   async function freshen(source) {
     const before = api.peek(source);
-    const now = await api.freshen(source).catch(() => null); // a server that is away is told by the votes
+    const now = await api.freshen(source).catch((problem) => gone(source, problem));
     if (!now || opened !== source || state.get().object !== before) return;
     if (adopt(before, now)) state.set({ object: now });
     else {
       const first = state.get().zFrom === "auto" ? firstOf(now) : {}; // what was fitted before is of before
-      state.set({ object: now, models: new Map(), refit: null, ...first });
+      state.set({ object: now, active: activeOf(now), models: new Map(), refit: null, ...first });
     }
     followModels(app);
+  }
+
+  /** What is shown may have been removed since; that a server is away is told by the votes. */
+  function gone(source, { status, message }) {
+    if (status !== 404 || opened !== source) return null;
+    api.forget(source);
+    app.say(`${message} any more: what you see was read before`, "bad");
+    return null;
   }
 
   function find() {

@@ -1,6 +1,6 @@
 /** The view of one object: its spectra, the evidence for its redshift, and what a person says of it. */
 
-import { clearGrade, flagsFor, grade, note, toggleFlag } from "./draft.js";
+import { clearGrade, flagsFor, grade, toggleFlag } from "./draft.js";
 import { element, keyButton } from "./dom.js";
 import { spectrumName } from "./format.js";
 import { FLAG_KEYS } from "./keys.js";
@@ -10,7 +10,7 @@ import { createEvidence, scanOf } from "./pz.js";
 import { automatic, followModels, modelOf, nudge, offsetOf, refit, setZ, stepSolution, zOf } from "./redshift.js";
 import { createSidebar } from "./sidebar.js";
 import { createPanel } from "./spectrum.js";
-import { extractions, spectrumOf } from "./spectra.js";
+import { extractions, spectraOf, spectrumOf } from "./spectra.js";
 import { setView } from "./state.js";
 import { createToolbar } from "./toolbar.js";
 import { createZooms } from "./zooms.js";
@@ -53,13 +53,11 @@ export function mount(root, app) {
     setZ: (z, from) => setZ(app, z, from),
     typeZ: () => actions.typeZ(),
     flag: (bit) => toggleFlag(app, state.get().active, bit),
-    comment: (comment) => note(app, { comment }),
-    tags: (tags) => note(app, { tags }),
   });
   const evidence = createEvidence(app, (z) => setZ(app, z, "clicked"));
   const zooms = createZooms(app, look);
   const identify = createIdentify(app, scanOf);
-  const toolbar = createToolbar(app, (id) => actions[id]());
+  const toolbar = createToolbar((id) => actions[id](), activate);
   const columns = element("div", { class: "columns", data: { testid: "spectra" } });
   const bottom = element("div", { class: "bottom" }, [evidence.root, zooms.root]);
   const drawer = element("div", { class: "drawer", hidden: true, data: { testid: "cutouts" } });
@@ -139,7 +137,7 @@ export function mount(root, app) {
   }
 
   function nextGrating() {
-    const readable = state.get().object.meta.spectra.filter((one) => !one.error);
+    const readable = spectraOf(state.get().object);
     if (readable.length < 2) return say(`there is only ${spectrumName(state.get().active)}`);
     const here = readable.findIndex(({ key }) => key === state.get().active);
     activate(readable[(here + 1) % readable.length].key);
@@ -229,7 +227,7 @@ export function mount(root, app) {
   /** As many panels as spectra are shown; those that are there are used again. */
   function arrange({ object, view, active }) {
     const wanted = view.together
-      ? object.meta.spectra.filter((one) => !one.error && spectrumOf(object, one.key)).map(({ key }) => key)
+      ? spectraOf(object).map(({ key }) => key)
       : [active];
     while (panels.length > wanted.length) {
       const panel = panels.pop();
@@ -248,12 +246,12 @@ export function mount(root, app) {
   function drawSpectra(now, heavy) {
     for (const panel of panels) {
       const spectrum = spectrumOf(now.object, panel.root.dataset.key);
-      const { error } = now.object.meta.spectra.find(({ key }) => key === panel.root.dataset.key);
+      const error = now.object.meta.spectra.find(({ key }) => key === panel.root.dataset.key)?.error;
       panel.fail(spectrum ? "" : (error ?? "this spectrum has no data"));
       if (!spectrum) continue;
       const model = modelOf(now, spectrum);
       const z = zOf(now, spectrum.key);
-      const offset = offsetOf(now.object, spectrum.key, now.z);
+      const offset = offsetOf(now.object, spectrum.key);
       const active = panels.length > 1 && spectrum.key === now.active;
       if (heavy || panel.spectrum() !== spectrum)
         panel.show(spectrum, { z, offset, model, late: now.late, view: now.view, active });
@@ -283,7 +281,6 @@ export function mount(root, app) {
   function tellPainted(source) {
     requestAnimationFrame(() => {
       document.body.dataset.painted = source;
-      performance.mark("painted", { detail: source });
     });
   }
 

@@ -6,7 +6,7 @@
 import { element, sharp, sized } from "./dom.js";
 import { fixed } from "./format.js";
 import { search, spectrumOf } from "./spectra.js";
-import { nearest, sharedZ, solutions } from "./redshift.js";
+import { nearest, offsetOf, sharedZ, solutions } from "./redshift.js";
 import { palette } from "./theme.js";
 
 const FONT = "11px system-ui, sans-serif";
@@ -22,10 +22,16 @@ export function createEvidence(app, onPick) {
   const near = panel("near", (z) => onPick(z));
   const root = element("section", { class: "evidence", data: { testid: "evidence" } }, [whole.root, near.root]);
 
+  let drawn = null; // what a closer look was at
+
   function draw() {
     const state = app.state.get();
+    if (drawn?.source !== state.object?.meta.source) both.forEach((one) => one.reset());
+    if (drawn?.z !== state.z && !near.holds(state.z)) near.reset();
+    drawn = { source: state.object?.meta.source, z: state.z };
     const scan = scanOf(state);
     const marks = { z: state.z, auto: state.object?.meta.z, peaks: solutions(state), log: state.view.chi2 === "log" };
+    marks.said = saidOf(state, scan);
     whole.draw(scan, marks, scan ? [scan.z[0], scan.z[scan.z.length - 1]] : [0, 10]);
     const half = closeUp(state, marks.peaks);
     near.draw(nearScan(state, scan), marks, [(state.z ?? 0) - half, (state.z ?? 0) + half]);
@@ -55,6 +61,18 @@ export function scanOf({ object, active, refit }) {
   return z && dchi2 ? { z, dchi2, p, joint } : null;
 }
 
+/** What is drawn, and of what: where there are several gratings each curve says whose it is. */
+function saidOf({ object, active }, scan) {
+  const told = object?.meta.spectra ?? [];
+  const name = told.find(({ key }) => key === active)?.grating;
+  const offset = object && active ? Math.round(offsetOf(object, active)) : 0;
+  return {
+    chi2: told.length > 1 ? `Δχ² of ${name}` : "Δχ²",
+    p: scan?.joint ? "p(z) of all" : "p(z)",
+    moved: offset ? `${name} is shown on the wavelengths of all gratings: its own are ${offset} km/s off` : "",
+  };
+}
+
 /** Redshifts of a spectrum's own scan, on the wavelengths of all gratings together. */
 function shared(object, key, own) {
   if (!known.has(own)) known.set(own, object.meta.joint ? own.map((one) => sharedZ(object, key, one)) : own);
@@ -63,10 +81,10 @@ function shared(object, key, own) {
 
 const known = new WeakMap(); // z of a scan -> the same, shared
 
-/** Half the width of the close-up: some twenty standard errors, as far as that makes sense. */
+/** Half the width of the close-up: some ten standard errors, as far as that makes sense. */
 function closeUp({ z, object }, peaks) {
   const err = peaks[nearest(peaks, z ?? 0)]?.z_err ?? object?.meta.z_err ?? 0.002;
-  return (1 + (z ?? 0)) * Math.min(0.05, Math.max(0.003, (20 * err) / (1 + (z ?? 0))));
+  return Math.min(0.05 * (1 + (z ?? 0)), Math.max(0.001 * (1 + (z ?? 0)), 10 * err));
 }
 
 function nearScan({ active, refit, z }, scan) {
@@ -93,6 +111,7 @@ function panel(title, onPick) {
   canvas.addEventListener("pointermove", (event) => ((hover.x = event.offsetX), repaint()));
   canvas.addEventListener("pointerleave", () => ((hover.x = NaN), repaint()));
   canvas.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
     hover.from = event.offsetX;
     canvas.setPointerCapture(event.pointerId);
   });
@@ -108,8 +127,11 @@ function panel(title, onPick) {
   return {
     root,
     reset: () => (kept.zoomed = null),
+    /** Whether a closer look still has this redshift in it. */
+    holds: (z) => !kept.zoomed || (z >= kept.zoomed[0] && z <= kept.zoomed[1]),
     destroy: () => size.stop(),
     draw(scan, marks, range) {
+      canvas.title = marks.said.moved;
       kept.args = [scan, marks, range];
       repaint();
     },
@@ -126,7 +148,7 @@ function paint(canvas, { width, height }, title, kept, hover, scan, marks, range
   const toX = (z) => frame.left + ((Math.log1p(z) - a) / (b - a)) * frame.width;
   const colours = palette();
   context.font = FONT;
-  heading(context, title, frame, colours, hover, kept.range);
+  heading(context, title === "near" ? { title: "close up" } : marks.said, frame, colours, hover, kept.range);
   zAxis(context, kept.range, toX, frame, colours);
   if (!scan) return title === "near" ? undefined : nothing(context, frame, colours);
   const [i, j] = [
@@ -147,20 +169,30 @@ function paint(canvas, { width, height }, title, kept, hover, scan, marks, range
   markers(context, marks, toX, toY, frame, colours, kept.range);
 }
 
-function heading(context, title, frame, colours, hover, range) {
+function heading(context, said, frame, colours, hover, range) {
   context.textAlign = "left";
   context.textBaseline = "alphabetic";
-  context.fillStyle = colours.soft;
   const share = (hover.x - frame.left) / frame.width;
   const [a, b] = range.map(Math.log1p);
   const inside = share >= 0 && share <= 1;
-  const text = inside
-    ? `set z = ${fixed(Math.expm1(a + share * (b - a)), 4)}`
-    : title === "near"
-      ? "close up"
-      : "Δχ² and p(z)";
-  context.fillText(text, frame.left, frame.top - 5);
-  if (!inside) return;
+  const text = inside ? `set z = ${fixed(Math.expm1(a + share * (b - a)), 4)}` : said.title;
+  const names = [[said.chi2, colours.data], [" and ", colours.soft], [said.p, colours.auto]];
+  const words = text ? [[text, colours.soft]] : names;
+  let x = frame.left;
+  for (const [word, colour] of words) {
+    context.fillStyle = colour;
+    context.fillText(word, x, frame.top - 5);
+    x += context.measureText(word).width;
+  }
+  if (inside) drawHover(context, frame, colours, hover);
+}
+
+/** Where the mouse is, and what a drag has come over. */
+function drawHover(context, frame, colours, hover) {
+  if (Math.abs(hover.x - hover.from) > 5) {
+    context.fillStyle = colours.band;
+    context.fillRect(Math.min(hover.from, hover.x), frame.top, Math.abs(hover.x - hover.from), frame.height);
+  }
   context.strokeStyle = colours.faint;
   context.beginPath();
   context.moveTo(Math.round(hover.x) + 0.5, frame.top);
@@ -250,42 +282,75 @@ function chi2Axis(context, toY, frame, colours) {
   context.restore();
 }
 
-function zAxis(context, [low, high], toX, frame, colours) {
+function zAxis(context, range, toX, frame, colours) {
   context.strokeStyle = colours.faint;
   context.strokeRect(frame.left + 0.5, frame.top + 0.5, frame.width - 1, frame.height - 1);
   context.fillStyle = colours.soft;
   context.textAlign = "center";
   context.textBaseline = "alphabetic";
   const base = frame.top + frame.height;
-  const step =
-    [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1].find((one) => (high - low) / one <= 24) ??
-    1;
-  const decimals = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
-  let last = -Infinity;
-  for (let value = Math.ceil(low / step) * step; value <= high + 1e-9; value += step) {
+  const room = frame.left + frame.width + BOX.right;
+  const taken = [];
+  for (const { value, text } of zTicks(range, frame.width)) {
     const x = toX(value);
-    const text = Math.abs(value) < 1e-9 ? "0" : value.toFixed(decimals);
     const half = context.measureText(text).width / 2;
-    if (x - half < last + 12 || x + half > frame.left + frame.width + BOX.right) continue;
     context.beginPath();
     context.moveTo(Math.round(x) + 0.5, base);
     context.lineTo(Math.round(x) + 0.5, base + 4);
     context.stroke();
+    if (!text || x + half > room || taken.some((one) => Math.abs(one.x - x) < one.half + half + 8)) continue;
     context.fillText(text, x, base + 15);
-    last = x + half;
+    taken.push({ x, half });
   }
   context.textAlign = "left";
   context.fillText("z", 8, base + 15);
 }
 
+const ROUND = [0, 10, 5, 1, 2, 20, 3, 15, 7, 4, 6, 8, 12]; // redshifts to name before others where not all have room
+
+/**
+ * Ticks of a redshift axis, those to label first: even ones where the range is narrow, else whole numbers.
+ * @param {[number, number]} range
+ * @param {number} width  px
+ * @returns {{value: number, text: string}[]}  no text: a tick alone
+ */
+export function zTicks([low, high], width) {
+  if (high - low > 4) {
+    const whole = Array.from({ length: Math.floor(high) + 1 }, (_, k) => k).filter((value) => value > low - 0.01);
+    const rank = (value) => (ROUND.indexOf(value) + ROUND.length + 1) % (ROUND.length + 1);
+    const text = (value) => (ROUND.includes(value) ? String(value) : "");
+    return whole.sort((a, b) => rank(a) - rank(b)).map((value) => ({ value, text: text(value) }));
+  }
+  const most = Math.max(2, width / 40);
+  const step = STEPS.find((one) => (high - low) / one <= most) ?? 1;
+  const decimals = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+  const first = Math.max(0, Math.ceil(low / step - 1e-6));
+  const count = Math.max(0, Math.floor(high / step + 1e-6) - first + 1);
+  const values = Array.from({ length: count }, (_, k) => (first + k) * step);
+  return values.map((value) => ({ value, text: value.toFixed(decimals) }));
+}
+
+const STEPS = [1, 2, 5].flatMap((one) => [1e-4, 1e-3, 0.01, 0.1, 1].map((ten) => one * ten)).sort((a, b) => a - b);
+
 function markers(context, { z, auto, peaks }, toX, toY, frame, colours, [low, high]) {
   const inside = (value) => Number.isFinite(value) && value >= low && value <= high;
+  if (inside(auto)) pointer(context, toX(auto), frame.top + 1, 5, colours.auto);
+  if (inside(z)) {
+    context.strokeStyle = colours.model;
+    context.lineWidth = 1.5;
+    context.beginPath();
+    context.moveTo(toX(z), frame.top);
+    context.lineTo(toX(z), frame.top + frame.height);
+    context.stroke();
+    context.lineWidth = 1;
+    pointer(context, toX(z), frame.top + frame.height - 1, -7, colours.model);
+  }
   context.textAlign = "center";
   context.textBaseline = "middle";
   for (const peak of [...peaks].reverse()) {
     if (!inside(peak.z) || !Number.isFinite(peak.dchi2)) continue;
     const x = toX(peak.z);
-    const y = Math.min(toY(peak.dchi2), frame.top + frame.height - 8);
+    const y = Math.min(toY(peak.dchi2), frame.top + frame.height - 18); // above the pointer of z
     context.beginPath();
     context.arc(x, y, 7, 0, 2 * Math.PI);
     context.fillStyle = colours.paper;
@@ -295,16 +360,6 @@ function markers(context, { z, auto, peaks }, toX, toY, frame, colours, [low, hi
     context.fillStyle = colours.ink;
     context.fillText(peak.name, x, y + 0.5);
   }
-  if (inside(auto)) pointer(context, toX(auto), frame.top + 1, 5, colours.auto);
-  if (!inside(z)) return;
-  context.strokeStyle = colours.model;
-  context.lineWidth = 1.5;
-  context.beginPath();
-  context.moveTo(toX(z), frame.top);
-  context.lineTo(toX(z), frame.top + frame.height);
-  context.stroke();
-  context.lineWidth = 1;
-  pointer(context, toX(z), frame.top + frame.height - 1, -7, colours.model);
 }
 
 function pointer(context, x, y, size, colour) {

@@ -39,11 +39,11 @@ export class QueryError extends Error {}
 
 /**
  * @param {string} text
- * @returns {(rows: object, i: number) => boolean} true for the rows that the filter lets through
+ * @returns {((rows: object, i: number) => boolean)|null} true for the rows that the filter lets through; null: all
  */
 export function parseQuery(text) {
   const tests = (text.match(/-?[^\s":=<>]*[:=<>]*"[^"]*"?|\S+/g) ?? []).map(parseWord);
-  if (tests.length === 0) return () => true;
+  if (tests.length === 0) return null;
   return tests.length === 1 ? tests[0] : (rows, i) => tests.every((test) => test(rows, i));
 }
 
@@ -71,9 +71,10 @@ function parseNamed(name, value) {
   if (members) {
     if (value === "any") return (rows, i) => rows[members](i).length > 0;
     if (value === "none") return (rows, i) => rows[members](i).length === 0;
-    const known = members === "flagWords" ? (rows) => rows.allFlags().some((one) => one.includes(value)) : () => true;
+    let known = members === "tagWords";
     return (rows, i) => {
-      if (!known(rows)) throw new QueryError(`no flag has “${value}”: ${rows.allFlags().join(", ")}`);
+      known ||= rows.allFlags().some((one) => one.includes(value));
+      if (!known) throw new QueryError(`no flag has “${value}”: ${rows.allFlags().join(", ")}`);
       return rows[members](i).some((one) => one.includes(value));
     };
   }

@@ -1,14 +1,15 @@
 /**
  * Votes on their way to the server.  Each is kept in the browser's storage under its own name from the key press
  * until the server has said that it is saved, so that neither a reload, a second tab nor a server that is away loses
- * one.  Sending twice is harmless: the server knows a vote by its uuid.
+ * one.  Sending twice is harmless: the server knows a vote by its uuid.  It is told how long ago the key was pressed,
+ * not when, since the clocks of both may differ.
  */
 
 const PREFIX = "nirfire.vote.";
 const PAUSES = [300, 1000, 3000, 10000]; // ms between tries
 
 /**
- * @param {(vote: {user: string, body: object}) => Promise<{saved: object}>} send
+ * @param {(vote: {user: string, body: object}) => Promise<{saved: object, own: object}>} send
  * @returns {{put: Function, pending: () => object[], start: Function, retry: Function, drop: Function, on: Function}}
  */
 export function createQueue(send) {
@@ -28,10 +29,11 @@ export function createQueue(send) {
     try {
       while (waiting.size > 0) {
         const [uuid, vote] = waiting.entries().next().value;
-        const { saved } = await send(vote);
+        const age = Math.max(0, Date.now() - vote.at) / 1000;
+        const { own } = await send({ ...vote, body: { ...vote.body, age } });
         drop(uuid);
         failures = 0;
-        tell({ kind: "saved", vote: saved, body: vote.body });
+        tell({ kind: "saved", vote: { ...own, uuid }, body: vote.body }); // the page knows it by this name
       }
     } catch (problem) {
       onProblem(problem);
@@ -123,5 +125,18 @@ function left(place) {
   } catch {
     return found;
   }
-  return found.sort((a, b) => a[1].at - b[1].at);
+  return inOrder(found.sort((a, b) => a[1].at - b[1].at));
+}
+
+/** Votes each after those that it builds on, even where the clock was set back between them. */
+function inOrder(votes) {
+  const left = new Map(votes);
+  const found = [];
+  while (left.size > 0) {
+    const ready = ([, vote]) => !vote.body.builds_on?.some((one) => left.has(one));
+    const next = [...left].find(ready) ?? left.entries().next().value;
+    left.delete(next[0]);
+    found.push(next);
+  }
+  return found;
 }

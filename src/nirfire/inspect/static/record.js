@@ -5,6 +5,8 @@ import { block, element } from "./dom.js";
 import { fixed, moment, redshift, significant } from "./format.js";
 import { SHORT } from "./judgement.js";
 
+const LATE = 60_000; // ms
+
 /**
  * Votes of others, and all there ever were.
  * @param {object} app
@@ -26,7 +28,8 @@ export function others(app) {
     root,
     draw({ object }, changed) {
       const told = object?.meta.votes ?? {};
-      const rows = (told.others ?? []).map((vote) => oneVote(vote, false));
+      const votes = (told.others ?? []).flatMap((vote) => (vote.rivals.length > 0 ? vote.rivals : [vote]));
+      const rows = votes.map((vote) => oneVote(vote, false));
       if (told.hidden > 0) rows.push(element("li", { text: `${told.hidden} hidden until you have graded it` }));
       list.replaceChildren(...rows);
       if (changed) history.open = false;
@@ -46,11 +49,16 @@ function oneVote(vote, dated) {
     element("span", {
       class: "who",
       text: dated ? `${vote.user}, ${moment(vote.time)}` : vote.user,
-      title: moment(vote.time),
+      title: moment(vote.time) + (late(vote) ? `, saved ${moment(vote.saved)}` : ""),
     }),
     vote.stale ? element("span", { class: "badge stale", text: "stale" }) : null,
     vote.comment ? element("q", { text: vote.comment }) : null,
   ]);
+}
+
+/** True for a vote that waited for the server. */
+function late({ time, saved }) {
+  return Boolean(saved) && Date.parse(saved) - Date.parse(time) > LATE;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The redshift that is shown: how it is set, and the models that follow it. */
 
 import { ownVote } from "./draft.js";
-import { spectrumOf, stepOfZ } from "./spectra.js";
+import { spectraOf, spectrumOf, stepOfZ } from "./spectra.js";
 
 /**
  * The redshift to start with: one's own where there is one, else the automatic one.
@@ -98,18 +98,17 @@ function within(object, key, wave) {
 
 const C_KMS = 299792.458;
 const AGREES = 1; // support from which on a grating counts for the joint redshift
-const NEAR = 0.01; // of 1 + z: how far from the joint redshift its offsets still mean something
 
 /**
- * How far the wavelengths of a spectrum are off those of all gratings together, as the joint fit found it.
+ * How far the wavelengths of a spectrum are off those of all gratings together, as the joint fit found it.  It belongs
+ * to the wavelengths, so it holds at every redshift: what is seen at one place is seen there whatever line it is.
  * @param {object} object  decoded payload
  * @param {string} key
- * @param {number} z  the redshift shown
- * @returns {number} km/s; 0 where there is no joint fit, this one does not agree with it, or z is another solution
+ * @returns {number} km/s; 0 where there is no joint fit, or this spectrum does not agree with it
  */
-export function offsetOf(object, key, z) {
+export function offsetOf(object, key) {
   const { joint } = object.meta;
-  if (!joint || joint.error || !(Math.abs(joint.z - z) < NEAR * (1 + z))) return 0;
+  if (!joint || joint.error) return 0;
   const row = joint.gratings?.find((one) => `${one.grating}_${one.filter}`.toLowerCase() === key);
   return row?.support > AGREES && Number.isFinite(row.offset) ? row.offset : 0;
 }
@@ -122,7 +121,7 @@ export function offsetOf(object, key, z) {
  */
 export function zOf({ object, z }, key) {
   if (!object || !Number.isFinite(z)) return null;
-  return (1 + z) * (1 + offsetOf(object, key, z) / C_KMS) - 1;
+  return (1 + z) * (1 + offsetOf(object, key) / C_KMS) - 1;
 }
 
 /**
@@ -133,17 +132,23 @@ export function zOf({ object, z }, key) {
  * @returns {number}
  */
 export function sharedZ(object, key, z) {
-  return (1 + z) / (1 + offsetOf(object, key, z) / C_KMS) - 1;
+  return (1 + z) / (1 + offsetOf(object, key) / C_KMS) - 1;
+}
+
+/** The redshift of one spectrum that is asked of the server, which knows none below 0 or beyond the last. */
+function askedZ(app, key) {
+  return Math.min(Math.max(0, zOf(app.state.get(), key) ?? 0), app.session.z_max);
 }
 
 const LATE = 250; // ms after which a model of another redshift is drawn as such
+const PREPARED = 3000; // ms until a fit is asked for again that could not be done yet
 const asked = new Map(); // source and key of a spectrum -> a request is under way
 
 /**
  * The model of a spectrum at the redshift that is shown, as far as it is here.
  * @param {import("./state.js").State} state
  * @param {import("./spectra.js").Spectrum} spectrum
- * @returns {Float32Array|null}
+ * @returns {Float32Array|null} null: there is none
  */
 export function modelOf(state, spectrum) {
   const z = zOf(state, spectrum.key);
@@ -158,9 +163,9 @@ const same = (a, b) => Math.abs(a - b) < 1e-6 * (1 + b);
 export function followModels(app) {
   const { object, z, active, view } = app.state.get();
   if (!object || !Number.isFinite(z)) return;
-  for (const one of object.meta.spectra) {
-    if (one.error || (one.key !== active && !view.together)) continue;
-    const wanted = zOf(app.state.get(), one.key);
+  for (const one of spectraOf(object)) {
+    if (one.key !== active && !view.together) continue;
+    const wanted = askedZ(app, one.key);
     const have = app.state.get().models.get(one.key);
     if ((have && same(have.z, wanted)) || (one.fit && same(one.z, wanted) && !have)) continue;
     void follow(app, object, one.key);
@@ -172,23 +177,51 @@ async function follow(app, object, key) {
   if (asked.get(place)) return;
   asked.set(place, true);
   const late = setTimeout(() => app.state.get().object === object && app.state.set({ late: true }), LATE);
-  const wanted = () => Math.min(Math.max(0, zOf(app.state.get(), key)), app.session.z_max);
+  const wanted = () => askedZ(app, key);
   let z;
   try {
     do {
       z = wanted();
-      const answer = await app.api.model(object.meta.source, key, z);
+      const found = await modelAt(app, object, key, z);
       const { object: shown, models } = app.state.get();
       if (shown.meta.source !== object.meta.source) return;
-      app.state.set({ models: new Map(models).set(key, { z, model: answer.arrays.model.data, meta: answer.meta }) });
+      app.state.set({ models: new Map(models).set(key, { z, ...found }) });
     } while (wanted() !== z);
   } catch (problem) {
-    if (![404, 409].includes(problem.status)) app.report(problem); // 409: the fits are being prepared
+    if (problem.status === 409) askLater(app, object);
+    else if (problem.status !== 404) app.report(problem);
   } finally {
     asked.delete(place);
     clearTimeout(late);
-    if (asked.size === 0) app.state.set({ late: false });
+    if (asked.size === 0 && !later) app.state.set({ late: false });
   }
+}
+
+/** None for a spectrum without valid pixels, or a redshift beyond the range of its grating; why is said, once. */
+async function modelAt(app, object, key, z) {
+  try {
+    const { arrays, meta } = await app.api.model(object.meta.source, key, z);
+    return { model: arrays.model.data, meta };
+  } catch (problem) {
+    if (problem.status !== 400) throw problem;
+    const { object: shown, models } = app.state.get();
+    if (shown === object && !models.get(key)?.meta.error) app.report(problem);
+    return { model: null, meta: { error: problem.message } };
+  }
+}
+
+let later = 0; // timer
+
+/** The fits are being prepared: until then what is drawn is a model of another redshift. */
+function askLater(app, object) {
+  if (app.state.get().object !== object) return;
+  clearTimeout(later);
+  app.state.set({ late: true });
+  later = setTimeout(() => {
+    later = 0;
+    if (app.state.get().object === object) followModels(app);
+    else if (asked.size === 0) app.state.set({ late: false });
+  }, PREPARED);
 }
 
 /**
@@ -197,13 +230,13 @@ async function follow(app, object, key) {
  * @param {boolean} full  over the whole range, or near the redshift shown
  */
 export async function refit(app, full) {
-  const { object, active, z } = app.state.get();
-  if (!object) return;
+  const { object, active, z, fitting } = app.state.get();
+  if (!object || fitting) return; // a key that is held asks once
   if (!full && !Number.isFinite(z)) return app.say("no redshift to fit near: type one with z, or fit all with U");
   app.state.set({ fitting: true });
   const started = performance.now();
   try {
-    const body = { source: object.meta.source, key: active, z: zOf({ object, z }, active) ?? 0 };
+    const body = { source: object.meta.source, key: active, z: askedZ(app, active) };
     const answer = await app.api.refit(full ? { ...body, full: true } : body);
     const { object: shown, models, z: now } = app.state.get();
     if (shown.meta.source !== object.meta.source) return;

@@ -20,16 +20,14 @@ export function rowsOf(list, session, own, stale) {
   let rerun = new Set(stale?.sources ?? []);
   const words = new Map(session.flags.map(({ bit, said }) => [bit, said]));
   const names = meta.spectra.map((key) => key.replace("_", "/"));
+  const namesOf = kept((bits) => names.filter((_, k) => (bits >>> k) & 1)); // few are different
+  const flagsOf = kept((bits) => [...words].filter(([bit]) => bits & bit).map(([, said]) => said));
+  const flagWordsOf = kept((bits) => flagsOf(bits).map((said) => said.toLowerCase()));
 
   /** Place of a source; they are in order of their numbers. */
   function place(number) {
-    let [low, high] = [0, source.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (source[middle] < number) low = middle + 1;
-      else high = middle;
-    }
-    return source[low] === number ? low : undefined;
+    const found = lowest(source, number);
+    return source[found] === number ? found : undefined;
   }
 
   function apply(vote) {
@@ -49,9 +47,27 @@ export function rowsOf(list, session, own, stale) {
     n: source.length,
     apply,
     place,
-    /** Sources whose products are out of date. */
+    /**
+     * Take up which sources have products that are out of date.
+     * @returns {boolean} false where these are none, as before
+     */
     setRerun(sources) {
+      const before = rerun.size;
       rerun = new Set(sources ?? []);
+      return before + rerun.size > 0;
+    },
+    /**
+     * How many rows have each grade, and each badge.
+     * @returns {{grades: number[], stale: number, conflict: number, rerun: number}}
+     */
+    counts() {
+      const [grades, found] = [[0, 0, 0, 0, 0], { stale: 0, conflict: 0 }];
+      for (let i = 0; i < source.length; i++) {
+        grades[quality[i]]++;
+        found.stale += isStale[i];
+        found.conflict += conflict[i];
+      }
+      return { grades, ...found, rerun: [...rerun].filter((one) => place(one) !== undefined).length };
     },
     source: (i) => source[i],
     /** The redshift that counts for this person: the own one where there is one. */
@@ -76,12 +92,12 @@ export function rowsOf(list, session, own, stale) {
     isRerun: (i) => rerun.has(source[i]),
     /** True where the own redshift is another than the automatic one. */
     isMoved: (i) => Math.abs(zOwn[i] - z[i]) > 1e-6 * (1 + zOwn[i]) || (zOwn[i] === zOwn[i] && z[i] !== z[i]),
-    flagNames: (i) => (flags[i] ? [...words].filter(([bit]) => flags[i] & bit).map(([, said]) => said) : NONE),
-    flagWords: (i) => rows.flagNames(i).map((said) => said.toLowerCase()),
+    flagNames: (i) => flagsOf(flags[i]),
+    flagWords: (i) => flagWordsOf(flags[i]),
     allFlags: () => [...words.values()].map((said) => said.toLowerCase()),
     tagWords: (i) => (tags[source[i]] ?? NONE).map((tag) => tag.toLowerCase()),
     tags: (i) => tags[source[i]] ?? NONE,
-    gratingWords: (i) => names.filter((_, k) => (gratings[i] >>> k) & 1),
+    gratingWords: (i) => namesOf(gratings[i]),
     commentText: (i) => [comments[source[i]], meta.remarks?.[source[i]]].filter(Boolean).join(" | "),
     text: (i) => `${rows.commentText(i)} ${rows.tags(i).join(" ")}`.toLowerCase(),
   };
@@ -91,49 +107,65 @@ export function rowsOf(list, session, own, stale) {
 
 const NONE = Object.freeze([]);
 
+/** A function that makes each of its values once. */
+function kept(make) {
+  const made = new Map();
+  return (key) => {
+    let value = made.get(key);
+    if (value === undefined) made.set(key, (value = make(key)));
+    return value;
+  };
+}
+
 /**
  * Rows that a filter lets through, in order; rows without a value come last, and equal ones by number.
  * @param {object} rows
- * @param {(rows: object, i: number) => boolean} test
- * @param {(rows: object, i: number) => number|string} value  what is sorted by
+ * @param {((rows: object, i: number) => boolean)|null} test  null: all
+ * @param {((rows: object, i: number) => number|string)|null} value  what is sorted by; null: the number of the source
  * @param {boolean} falling
  * @returns {Int32Array}
  */
 export function choose(rows, test, value, falling) {
   const order = new Int32Array(rows.n);
   let n = 0;
-  for (let i = 0; i < rows.n; i++) if (test(rows, i)) order[n++] = i;
+  for (let i = 0; i < rows.n; i++) if (test === null || test(rows, i)) order[n++] = i;
   const found = order.subarray(0, n);
-  const keys = new Array(rows.n);
-  let [rising, last] = [!falling, -Infinity];
-  for (const i of found) {
-    const key = value(rows, i);
-    rising &&= key >= last;
-    keys[i] = last = key;
+  if (value === null) return falling ? found.reverse() : found; // rows are in the order of their numbers
+  const number = n > 0 && typeof value(rows, found[0]) === "string" ? ranked(rows, found, value) : value;
+  const keys = new Float64Array(n);
+  for (let k = 0; k < n; k++) {
+    const key = falling ? -number(rows, found[k]) : number(rows, found[k]);
+    keys[k] = key === key ? key : Infinity;
   }
-  if (rising) return found; // as the numbers of the sources are at first
-  const sign = falling ? -1 : 1;
-  const compare = n > 0 && typeof keys[found[0]] === "string" ? compareTexts : compareNumbers;
-  return found.sort((a, b) => compare(keys[a], keys[b], sign) || a - b);
+  return sorted(found, keys);
 }
 
-function compareNumbers(a, b, sign) {
-  if (a !== a || b !== b) return (a !== a) - (b !== b);
-  return sign * (a - b);
+/** Rows by their keys, equal ones in the order they are in; far faster than with a function that compares two. */
+function sorted(found, keys) {
+  const rising = keys.slice().sort();
+  const [order, taken] = [new Int32Array(found.length), new Int32Array(found.length)];
+  for (let k = 0; k < found.length; k++) {
+    const first = lowest(rising, keys[k]);
+    order[first + taken[first]++] = found[k];
+  }
+  return order;
 }
 
-function compareTexts(a, b, sign) {
-  if (!a || !b) return !a - !b;
-  return sign * (a < b ? -1 : a > b ? 1 : 0);
+/** Place of the first of rising numbers that is not below this one. */
+function lowest(rising, number) {
+  let [low, high] = [0, rising.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rising[middle] < number) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
-/**
- * How far one has come.
- * @param {object} rows
- * @returns {number[]} rows of quality 0 to 4
- */
-export function progress(rows) {
-  const counts = [0, 0, 0, 0, 0];
-  for (let i = 0; i < rows.n; i++) counts[rows.quality(i)]++;
-  return counts;
+/** Texts as numbers in the same order; empty ones as none. */
+function ranked(rows, found, value) {
+  const texts = new Set();
+  for (const i of found) texts.add(value(rows, i));
+  const places = new Map([...texts].sort().map((text, place) => [text, text ? place : NaN]));
+  return (_, i) => places.get(value(rows, i));
 }

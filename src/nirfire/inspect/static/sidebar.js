@@ -1,6 +1,6 @@
 /** What is known and said of the object: redshift, solutions, grade, flags, notes, votes of others, facts. */
 
-import { block, element, keyButton } from "./dom.js";
+import { block, copy, element, keyButton } from "./dom.js";
 import { degrees, error, probability, redshift, sexagesimal, significant, spectrumName } from "./format.js";
 import { flags, grades, notes } from "./judgement.js";
 import { facts, others } from "./record.js";
@@ -8,7 +8,7 @@ import { nearest, solutions, zOf } from "./redshift.js";
 
 /**
  * @param {object} app
- * @param {Object<string, Function>} does  grade(q), setZ(z, from), flag(bit), typeZ(), comment(text), tags(list), ...
+ * @param {Object<string, Function>} does  grade(q), setZ(z, from), flag(bit), typeZ(), ...
  * @returns {{root: HTMLElement, draw: (changed: Set<string>) => void, zInput: HTMLInputElement,
  *   comment: HTMLTextAreaElement, tags: HTMLInputElement}}
  */
@@ -19,7 +19,7 @@ export function createSidebar(app, does) {
     solutions: solutionList(app, does),
     grades: grades(app, does),
     flags: flags(app, does),
-    notes: notes(app, does),
+    notes: notes(app),
     others: others(app),
     facts: facts(app),
   };
@@ -56,10 +56,9 @@ function identity(app) {
   const number = element("strong", { class: "source", data: { testid: "source" } });
   const name = element("span", { class: "name" });
   const place = element("button", { type: "button", class: "plain place-of", title: "copy" });
-  place.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(place.dataset.copy);
-    app.say("position copied", "good");
-  });
+  place.addEventListener("click", () =>
+    copy(place.dataset.copy).then(() => app.say("position copied", "good"), app.report),
+  );
   return {
     root: block("identity", "", [number, name, place]),
     draw({ object }) {
@@ -93,8 +92,8 @@ function redshiftBlock(app, does) {
     if (event.key !== "Enter") return;
     event.preventDefault();
     const z = typed();
-    if (z > app.session.z_max) app.say(`redshifts end at ${app.session.z_max} here`, "bad");
-    if (input.value.trim() !== "" && Number.isFinite(z) && z > -0.01 && z <= app.session.z_max) {
+    if (z > app.session.z_max || z < 0) app.say(`redshifts go from 0 to ${app.session.z_max} here`, "bad");
+    if (input.value.trim() !== "" && z >= 0 && z <= app.session.z_max) {
       does.setZ(z, "typed");
       input.blur();
     } else input.setAttribute("aria-invalid", "true");
@@ -147,6 +146,7 @@ function tellWorth(odds, state, spectrum, isAuto) {
     if (isAuto && spectrum?.class) parts.push(["", spectrum.class]);
   }
   const above = model && Math.abs(model.z - zOf(state, active)) < 1e-9 ? model.meta.dchi2 : null;
+  if (model?.meta.error) parts.push(["", "no model"]);
   if (!isAuto && Number.isFinite(above)) parts.push(["Δχ² to the best fit ", significant(above, 3)]);
   odds.replaceChildren(
     ...parts.map(([text, value], k) =>

@@ -27,6 +27,13 @@ export function spectrumOf(object, key) {
 }
 
 /**
+ * What is told of the spectra that could be read; their fits may be damaged all the same.
+ * @param {object} object  decoded payload
+ * @returns {object[]}
+ */
+export const spectraOf = (object) => object.meta.spectra.filter(({ key }) => spectrumOf(object, key));
+
+/**
  * Keep the spectra of an object, with all that was computed of them, for a newer answer of the same products: when only
  * votes have changed, the reader's zoom stays where it is.
  * @param {object} before

@@ -270,7 +270,7 @@ function heading(parts, spectrum, offset) {
   parts.body.classList.toggle("no-image", !spectrum.image); // the observer of sizes draws again
   const told = [spectrumName(spectrum.key)];
   if (Math.abs(offset) > 20) told.push(`λ ${offset < 0 ? "−" : "+"}${Math.abs(Math.round(offset))} km/s`);
-  if (Number.isFinite(snr)) told.push(`S/N ${significant(snr, 2)}`);
+  told.push(Number.isFinite(snr) ? `S/N ${significant(snr, 2)}` : "no valid pixel");
   if (Number.isFinite(z)) told.push(`z ${fixed(z, 4)}`);
   if (Number.isFinite(zprob)) told.push(`ZPROB ${probability(zprob)}`);
   parts.title.textContent = told.join(" · ");

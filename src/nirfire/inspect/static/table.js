@@ -6,6 +6,7 @@
 import { element } from "./dom.js";
 
 const SPARE = 6; // rows drawn beyond each edge
+const HEIGHT = 28; // of a row [CSS pixels], told to list.css: to measure one would lay out the page once more
 
 /**
  * @param {HTMLElement} root
@@ -18,11 +19,13 @@ export function createTable(root, columns, does) {
   const space = element("div", { class: "list-space", role: "rowgroup" });
   const frame = element("div", { class: "list-frame", tabindex: "0", role: "grid", "aria-label": "sources", data: {
     testid: "list-table" } }, [element("div", { class: "list-heads", role: "rowgroup" }, [head]), space]); // prettier-ignore
+  frame.style.setProperty("--row-height", `${HEIGHT}px`);
   root.append(frame);
+  const blank = element("div", { class: "list-row", role: "row" }, columns.map(({ id }) =>
+    element("div", { class: `list-cell c-${id}`, role: "gridcell" }))); // prettier-ignore
   const pool = [];
   let data = { rows: null, order: new Int32Array(0) };
   let current = 0;
-  let height = 0; // of a row
   let asked = 0;
 
   function headline(column) {
@@ -35,33 +38,23 @@ export function createTable(root, columns, does) {
   }
 
   function makeRow() {
-    const cells = columns.map(({ id }) => element("div", { class: `list-cell c-${id}`, role: "gridcell" }));
-    const row = element("div", { class: "list-row", role: "row" }, cells);
+    const row = blank.cloneNode(true);
     row.addEventListener("click", () => {
       to(row.place);
       frame.focus();
     });
     row.addEventListener("dblclick", () => does.open(data.order[row.place]));
-    const made = { row, cells, place: -1 };
+    const made = { row, cells: [...row.children], place: -1 };
     Object.defineProperty(row, "place", { get: () => made.place });
     return made;
-  }
-
-  function measure() {
-    if (height) return;
-    const probe = makeRow();
-    space.append(probe.row);
-    height = probe.row.offsetHeight;
-    probe.row.remove();
   }
 
   /** Give every visible place a row; rows that keep their place are left alone unless all is new. */
   function draw(all = false) {
     asked = 0;
     if (!data.rows || !frame.isConnected) return;
-    measure();
-    const first = Math.max(0, Math.floor(frame.scrollTop / height) - SPARE);
-    const seen = Math.ceil(frame.clientHeight / height) + 2 * SPARE;
+    const first = Math.max(0, Math.floor(frame.scrollTop / HEIGHT) - SPARE);
+    const seen = Math.ceil(frame.clientHeight / HEIGHT) + 2 * SPARE;
     const last = Math.min(data.order.length, first + seen);
     while (pool.length < last - first) pool.push(makeRow());
     const free = pool.filter((one) => all || one.place < first || one.place >= last);
@@ -81,7 +74,7 @@ export function createTable(root, columns, does) {
     one.row.dataset.source = data.rows.source(i);
     one.row.setAttribute("aria-rowindex", place + 2);
     one.row.classList.toggle("odd", place % 2 === 1);
-    one.row.style.transform = `translateY(${place * height}px)`;
+    one.row.style.transform = `translateY(${place * HEIGHT}px)`;
     columns.forEach((column, k) => column.draw(one.cells[k], data.rows, i));
     if (!one.row.isConnected) space.append(one.row);
   }
@@ -100,11 +93,10 @@ export function createTable(root, columns, does) {
 
   function to(place, centre = false, shown = false) {
     current = Math.max(0, Math.min(data.order.length - 1, place));
-    measure();
-    const [top, room] = [current * height, frame.clientHeight - head.offsetHeight];
+    const [top, room] = [current * HEIGHT, frame.clientHeight - head.offsetHeight];
     if (centre) frame.scrollTop = top - room / 2;
     else if (top < frame.scrollTop) frame.scrollTop = top;
-    else if (top + height > frame.scrollTop + room) frame.scrollTop = top + height - room;
+    else if (top + HEIGHT > frame.scrollTop + room) frame.scrollTop = top + HEIGHT - room;
     draw();
     does.moved(current, shown);
   }
@@ -123,8 +115,7 @@ export function createTable(root, columns, does) {
      */
     show(rows, order, source, stay = false) {
       data = { rows, order };
-      measure();
-      space.style.height = `${order.length * height}px`;
+        space.style.height = `${order.length * HEIGHT}px`;
       frame.setAttribute("aria-rowcount", order.length + 1);
       const place = source === null ? -1 : order.indexOf(rows.place(source) ?? -1);
       if (stay && place >= 0) {
@@ -139,7 +130,7 @@ export function createTable(root, columns, does) {
     move: (step) => to(current + step),
     to,
     /** Rows that fit on the screen, for whole pages. */
-    page: () => Math.max(1, Math.floor((frame.clientHeight - head.offsetHeight) / (height || 1)) - 1),
+    page: () => Math.max(1, Math.floor((frame.clientHeight - head.offsetHeight) / HEIGHT) - 1),
     current: () => (data.order.length > 0 ? data.order[current] : null),
     place: () => current,
     /** Mark the column that is sorted by. */

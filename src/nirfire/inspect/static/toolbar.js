@@ -2,6 +2,7 @@
 
 import { element, keyButton } from "./dom.js";
 import { spectrumName } from "./format.js";
+import { spectrumOf } from "./spectra.js";
 
 const SMOOTH = { 0: "unsmoothed", 3: "smoothed 3 px", 5: "smoothed 5 px" };
 const UNITS = { fnu: "fν", flam: "fλ" };
@@ -9,11 +10,11 @@ const EXTRACTION = { opt: "optimal", box3: "box 3", box4: "box 4", box5: "box 5"
 const IMAGE = { snr: "2D S/N", flux: "2D flux" };
 
 /**
- * @param {object} app
  * @param {(id: string) => void} run  an action of the key table
+ * @param {(key: string) => void} activate  another spectrum
  * @returns {{root: HTMLElement, draw: (state: object) => void}}
  */
-export function createToolbar(app, run) {
+export function createToolbar(run, activate) {
   const gratings = element("div", { class: "gratings", role: "group", "aria-label": "gratings" });
   const make = (id, key, text = "") =>
     keyButton(text, key, () => run(id), { class: "tool", data: { testid: `tool-${id}` } });
@@ -34,12 +35,12 @@ export function createToolbar(app, run) {
   return {
     root: element("div", { class: "toolbar" }, [gratings, ...Object.values(tools)]),
     draw({ object, active, view }) {
-      const keys = object.meta.spectra.map(({ key }) => key).join();
+      const keys = object.meta.spectra.map(({ key, error }) => `${key} ${error ?? ""}`).join();
       if (gratings.dataset.keys !== keys) {
         gratings.dataset.keys = keys;
         const several = object.meta.spectra.length > 1;
         const names = shortNames(object.meta.spectra);
-        gratings.replaceChildren(...object.meta.spectra.map((one, k) => tab(app, one, names[k], several)));
+        gratings.replaceChildren(...object.meta.spectra.map((one, k) => tab(object, one, names[k], several, activate)));
         if (several) gratings.append(element("kbd", { text: "g" }));
       }
       for (const button of gratings.querySelectorAll("button")) {
@@ -62,10 +63,10 @@ function shortNames(spectra) {
   return new Set(short).size === short.length ? short : spectra.map(({ key }) => spectrumName(key));
 }
 
-function tab(app, { key, error }, name, several) {
+function tab(object, { key, error }, name, several, activate) {
   const button = element("button", { type: "button", class: "tab", text: name, disabled: !several, title: error });
   button.dataset.key = key;
-  if (error) button.classList.add("broken");
-  button.addEventListener("click", () => app.state.set({ active: key }));
+  if (!spectrumOf(object, key)) button.classList.add("broken");
+  button.addEventListener("click", () => activate(key));
   return button;
 }

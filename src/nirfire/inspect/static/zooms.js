@@ -31,7 +31,7 @@ export function chosen(object, active, lines, z) {
     if (!line) continue;
     const spectrum = spectra.find((one) => covers(one, line.wave * (1 + z)));
     if (!spectrum) continue;
-    const at = line.wave * (1 + z) * (1 + offsetOf(object, spectrum.key, z) / C_KMS);
+    const at = line.wave * (1 + z) * (1 + offsetOf(object, spectrum.key) / C_KMS);
     if (found.some((one) => one.spectrum === spectrum && Math.abs(one.at - at) < 0.4 * half(spectrum, at))) continue;
     found.push({ line, spectrum, at, snr: measured(spectrum, name, z), rank: found.length });
   }

@@ -11,10 +11,10 @@ document.querySelectorAll("table.sortable th").forEach((head) => {
     const key = (row) => {
       const cell = row.cells[column];
       if (!cell) return "";
-      return cell.dataset.key === undefined ? cell.textContent : parseFloat(cell.dataset.key);
+      return cell.classList.contains("number") ? parseFloat(cell.textContent) : cell.textContent;
     };
-    const order = (a, b) => {
-      const x = key(a), y = key(b), sign = up ? 1 : -1;
+    const order = (x, y) => {
+      const sign = up ? 1 : -1;
       if (typeof x === "number" && typeof y === "number") {
         if (isNaN(x) || isNaN(y)) return isNaN(x) - isNaN(y);
         return sign * (x - y);
@@ -22,7 +22,8 @@ document.querySelectorAll("table.sortable th").forEach((head) => {
       if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1;
       return sign * x.localeCompare(y);
     };
-    body.append(...Array.from(body.rows).sort(order));
+    const rows = Array.from(body.rows, (row) => [key(row), row]).sort((a, b) => order(a[0], b[0]));
+    body.replaceChildren(...rows.map((one) => one[1]));
   };
   head.addEventListener("click", sort);
   head.addEventListener("keydown", (event) => {
