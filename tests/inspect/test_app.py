@@ -198,6 +198,7 @@ def test_blind_people_do_not_see_the_votes_of_others_first(own):
     raw = page.get("/api/object/7").content
     told = unpack(raw)[0]["votes"]
     assert told["others"] == [] and told["hidden"] == 1 and b"bob" not in raw
+    assert told["n_history"] == 0, "how often others changed their minds is theirs"
     vote(page, 7)
     assert [one["user"] for one in get(page, 7)[0]["votes"]["others"]] == ["bob"]
     served.closed(page)

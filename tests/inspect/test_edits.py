@@ -309,3 +309,48 @@ def test_any_edits_give_what_was_said(tmp_path_factory, edited):
             wanted[root][source] = tuple(sorted(set(closed)))
     assert read_stuck(place.stuck_list) == {root: sources for root, sources in wanted.items() if sources}
     assert set(comments(place.stuck_list.read_text())) >= {"# first", "# the second is odd", "# by two of us"}
+
+
+def test_a_list_in_another_order_is_replaced(place):
+    """As somebody wrote it over several lines: what is written is in order of the numbers, and the comments stay."""
+    place.stuck_list.write_text(f"[{ROOT}]\n7 = [\n  4,  # sure\n  1,\n  3,  # perhaps\n]\n9 = [1]\n")
+    mark_shutters(place, ROOT, 7, [1, 2, 4])
+    assert tomllib.loads(place.stuck_list.read_text()) == {ROOT: {"7": [1, 2, 4], "9": [1]}}
+    said = " ".join(comments(place.stuck_list.read_text()))
+    assert "# sure" in said and "# perhaps" in said
+
+
+def test_a_table_made_of_its_parts_gets_no_comment_twice(place):
+    text = f"[{ROOT}.12]  # a table of its own\n1 = [2]\n"
+    place.nod_list.write_text(text)
+    choose_nods(place, ROOT, 13, {"1": [3]}, ())
+    after = place.nod_list.read_text()
+    assert comments(after) == ["# a table of its own"]
+    assert tomllib.loads(after) == {ROOT: {"12": {"1": [2]}, "13": {"1": [3]}}}
+
+
+def test_parts_of_a_table_among_others_are_changed_or_left_alone(place):
+    """The library that keeps comments cannot follow all of them, and says so in ways of its own."""
+    text = f"""[{ROOT}]
+"100".'1' = [2, 3]
+"100".2 = [4]
+103."3" = [1]
+104 = {{ 3 = [2, 1] }}
+"103".1 = [2, 4]
+"""
+    wanted = {"2": [1], "left_out": [5]}
+    for source in (100, 103, 104, 105):
+        place.nod_list.write_text(text)
+        before = tomllib.loads(text)
+        try:
+            choose_nods(place, ROOT, source, {"2": [1]}, (5,))
+        except Unchanged:
+            assert place.nod_list.read_text() == text
+        else:
+            assert tomllib.loads(place.nod_list.read_text()) == {ROOT: before[ROOT] | {str(source): wanted}}
+
+
+def test_an_entry_at_the_end_that_becomes_a_comment_ends_as_the_other_lines(place):
+    place.stuck_list.write_bytes(f"[{ROOT}]\r\n9 = [1]\r\n7 = [3]  # sure".encode())
+    mark_shutters(place, ROOT, 7, None)
+    assert place.stuck_list.read_bytes().decode() == f"[{ROOT}]\r\n9 = [1]\r\n# 7 = [3]  # sure\r\n"

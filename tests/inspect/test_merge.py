@@ -171,6 +171,25 @@ def test_tables_of_others_are_taken_in_once(tmp_path):
         assert store.add_many(read_votes(path, user="Ann")) == 2
 
 
+def test_a_table_that_was_taken_in_on_two_machines_does_not_hinder_a_merge(tmp_path):
+    """The same row is the same vote, with the time when each of them took it in."""
+    table = tmp_path / "grades.csv"
+    table.write_text("source,quality,z,user\n101,4,3.0,ada\n102,1,,ada\n")
+    paths = [tmp_path / "a.sqlite", tmp_path / "b.sqlite"]
+    for path in paths:
+        with Store.open(path) as store:
+            store.add_many(read_votes(table))
+    with Store.open(paths[0]) as store, Store.open(paths[1]) as other:
+        other.add(vote(source=103, builds_on=(), regrades=True))
+        times = {one.uuid: one.time for one in store.votes()}
+        assert any(times[one.uuid] != one.time for one in other.votes(101))
+        assert merge(store, paths[1:])[0].n_new == 1 and merge(other, paths[:1])[0].n_new == 0
+        assert store.consensus().keys() == other.consensus().keys()
+        told = store.votes(103)[0]
+        with pytest.raises(DataError, match="same uuid and other content"):
+            store.add(replace(told, time=at(1)))
+
+
 def test_a_catalogue_is_no_list_of_voters_and_what_nobody_looked_at_is_no_vote(tmp_path):
     path = tmp_path / "sources.csv"
     path.write_text(
@@ -374,6 +393,38 @@ def test_an_edited_export_is_checked(tmp_path):
         read_votes(tmp_path / "absent.ecsv")
     with pytest.raises(DataError, match=r"\.ecsv and \.csv"):
         read_votes(tmp_path / "votes.txt")
+
+
+def export_by_a_spreadsheet(path: Path, **changed: str) -> Path:
+    """A table with one vote as it is after somebody has worked on it."""
+    told = {"tags": ("LRD", "odd"), "flags": {"prism_clear": 4}, "seen": SEEN, "builds_on": (), "regrades": True}
+    write_votes(path.with_suffix(".ecsv"), [vote(time=at(5), saved=at(6), **told)])
+    table = Table.read(path.with_suffix(".ecsv"), format="ascii.ecsv")
+    row = {name: str(table[name][0]) for name in table.colnames} | changed
+    with path.open("w", newline="") as file:
+        out = csv.DictWriter(file, [name for name in row if row[name] != "no such column"], extrasaction="ignore")
+        out.writeheader()
+        out.writerow(row)
+    return path
+
+
+def test_what_a_spreadsheet_makes_of_an_export(tmp_path):
+    path = tmp_path / "votes.csv"
+    (said,) = read_votes(export_by_a_spreadsheet(path, regrades="TRUE", latest="TRUE"))
+    assert said.regrades is True and said.builds_on == ()
+    (said,) = read_votes(export_by_a_spreadsheet(path, quality="1"))  # its redshift was left in
+    with Store.open(tmp_path / "a.sqlite") as store:
+        assert (store.add(said).quality, said.z) == (1, None)
+    (said,) = read_votes(export_by_a_spreadsheet(path, uuid="no such column", flags="no such column"))
+    assert said.tags == ("LRD", "odd")
+
+
+@pytest.mark.parametrize("time", ["2026-13-41T25:00:00.000000Z", "9999-12-31T23:59:59.999999Z"])
+def test_a_time_that_cannot_be_is_refused(tmp_path, time):
+    """No vote could be given after it."""
+    for name in ("time", "saved"):
+        with pytest.raises(DataError, match=f"{name} is not as in"):
+            read_votes(export_by_a_spreadsheet(tmp_path / "votes.csv", **{name: time}))
 
 
 def test_the_commands(tmp_path, capsys):

@@ -26,6 +26,11 @@ NODS = [
     }
     for k in (1, 2, 3)
 ]
+SEEN = """
+const seen = (own) => ({ state: { get: () => ({ source: 7, own: new Map(),
+  object: { meta: { source: 7, z: 7.25, votes: { own } } } }) } });
+const twice = (...grades) => seen({ quality: 0, z: null, rivals: grades.map(([quality, z]) => ({ quality, z })) });
+"""
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +44,7 @@ def run():
         imports = "".join(f'import * as {name} from "{(STATIC / name).as_uri()}.js";\n' for name in MODULES)
         given = "globalThis.document = {createElement: () => ({})};\n"  # image2d.js makes a canvas when it is loaded
         given += f"const slit = {json.dumps(SLIT)}, nods = {json.dumps(NODS)};\n"
+        given += SEEN
         body = "".join(f"found.{name} = {text};\n" for name, text in expressions.items())
         script = f"{imports}{given}const found = {{}};\n{body}process.stdout.write(JSON.stringify(found));"
         command = [node, "--input-type=module", "--eval", script]
@@ -46,6 +52,27 @@ def run():
         return json.loads(done.stdout)
 
     return values
+
+
+def test_the_redshift_to_start_with(run):
+    """A key must not save the automatic redshift where somebody gave another one twice."""
+    found = run(
+        none="redshift.firstRedshift(seen(null))",
+        own="redshift.firstRedshift(seen({quality: 4, z: 1.5, rivals: []}))",
+        impossible="redshift.firstRedshift(seen({quality: 1, z: null, rivals: []}))",
+        grades="redshift.firstRedshift(twice([4, 1.5], [3, 1.501]))",
+        places="redshift.firstRedshift(twice([4, 1.5], [4, 5]))",
+        one="redshift.firstRedshift(twice([4, 1.5], [1, null]))",
+    )
+    automatic = {"z": 7.25, "zFrom": "auto"}
+    assert found == {
+        "none": automatic,
+        "own": {"z": 1.5, "zFrom": "saved"},
+        "impossible": automatic,
+        "grades": {"z": 1.501, "zFrom": "saved"},
+        "places": automatic,
+        "one": {"z": 1.5, "zFrom": "saved"},
+    }
 
 
 def test_shutters(run):

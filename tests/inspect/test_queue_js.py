@@ -103,6 +103,24 @@ def test_a_chain_goes_out_in_its_order_after_a_reload_and_with_its_age(run):
     assert found["told"] == [["0", 1], ["1", 2], ["2", 3], ["3", 4]], "by the names that the page gave them"
 
 
+def test_a_vote_at_which_the_server_fails_does_not_hold_up_the_others(run):
+    found = run("""
+        const queue = createQueue(async (vote) => {
+          if (vote.body.uuid === "1") throw Object.assign(new Error("an error inside the server"), { status: 500 });
+          away = false;
+          return send(vote);
+        });
+        queue.start("w");
+        for (const uuid of ["1", "2", "3"]) queue.put("ann", { uuid, builds_on: [] });
+        for (let k = 0; k < 3; k++) { await soon(); queue.retry(); }
+        await soon();
+        found.sent = sent.map(({ uuid }) => uuid);
+        found.left = queue.pending().map(({ body }) => body.uuid);
+        found.kept = [...kept.keys()];
+    """)
+    assert found == {"sent": ["2", "3"], "left": ["1"], "kept": ["nirfire.vote.w.1"]}
+
+
 def test_an_age_is_never_negative(run):
     found = run("""
         const queue = made();

@@ -91,6 +91,24 @@ def test_the_same_grade_twice_is_no_conflict():
     assert names(found.heads) == names([here, there])
 
 
+def test_redshifts_of_one_person_that_agree_are_no_conflict():
+    """As after a fit was made anew on one of two machines."""
+    old = vote(**GRADE, time=at(1))
+    here, there = after(old, quality=4, z=3.0, time=at(2)), after(old, quality=4, z=3.0001, time=at(3))
+    for some in permutations([old, here, there]):
+        found = standing_of(some)
+        assert (found.quality, found.z, found.rivals) == (4, 3.0001, ())
+        assert names(found.heads) == names([here, there])
+    note = after(here, there, comment="fine", time=at(4))
+    assert (note.z, note.regrades) == (3.0001, False)
+    other = after(old, quality=4, z=3.0201, time=at(5))
+    assert len(standing_of([old, here, there, other]).rivals) == 3, "more than 0.005 (1 + z)"
+    lower = after(old, quality=3, z=3.0, time=at(6))
+    assert standing_of([old, here, lower]).rivals == (here, lower)
+    placeless = [after(old, quality=1, z=None, time=at(k)) for k in (7, 8)]
+    assert (standing_of(placeless).quality, standing_of(placeless).rivals) == (1, ())
+
+
 def test_a_grade_that_was_confirmed_is_one_that_was_given():
     old = vote(**GRADE, time=at(1))
     again, other = after(old, quality=2, z=1.0, time=at(2)), after(old, quality=4, z=3.0, time=at(3))
@@ -125,6 +143,16 @@ def test_comments_are_put_together():
     assert standing_of([old, after(old, quality=4, z=2.0), emptied]).comment == ""
     long = [after(old, comment=letter * LONGEST_COMMENT, time=at(6)) for letter in "xy"]
     assert len(standing_of([old, *long]).comment) == LONGEST_COMMENT, "the next vote must hold it"
+
+
+def test_comments_that_were_put_together_are_carried_along_whatever_the_clocks_say():
+    here, there = vote(**GRADE, comment="x", time=at(1)), vote(**GRADE, comment="y", time=at(2))
+    grade = after(here, there, quality=4, z=3.0, time=at(3))
+    emptied = after(there, comment="", time=at(4))
+    assert grade.comment == "x\ny"
+    late = replace(here, time=at(9))
+    for one in (here, late):
+        assert standing_of([one, there, grade, emptied]).comment == "x"
 
 
 def test_votes_of_earlier_versions_count_as_they_did():

@@ -5,6 +5,7 @@ from astropy.table import Table
 from PIL import Image
 
 from nirfire.products.joint_redshift import JointFit
+from nirfire.qa import canvas
 from nirfire.qa.agree_figure import agree_figure
 
 
@@ -40,3 +41,22 @@ def test_fits_that_end_before_the_redshift_or_know_nothing_are_drawn(tmp_path):
     short, flat = Fit(1.0, 3.0), Fit(4.0, 15.0)
     flat.chi2 = np.full(flat.z_grid.size, 7.0)
     assert agree_figure(make_joint(["G140M", "G395M"]), [short, flat], tmp_path / "a.png", "demo_7").exists()
+
+
+def test_a_figure_that_is_used_again_has_the_whole_range_of_redshifts(tmp_path):
+    """Also that of the spectrum whose range is the longest, which is not in the first panel."""
+    wide, narrow = ([Fit(4.0, 15.0), Fit(4.0, z_max)] for z_max in (20.0, 15.0))
+    fresh = []
+    for fits in (wide, narrow):
+        canvas._KEPT.clear()
+        fresh.append(agree_figure(make_joint(["G395M", "PRISM"]), fits, tmp_path / "a.png", "demo_7").read_bytes())
+    for fits, first in zip((wide, narrow, wide), (*fresh, fresh[0]), strict=True):
+        assert agree_figure(make_joint(["G395M", "PRISM"]), fits, tmp_path / "a.png", "demo_7").read_bytes() == first
+
+
+def test_nothing_is_cut_off_at_the_left(tmp_path):
+    """Where chi-squared has five digits."""
+    deep = Fit(4.0, 20.0)
+    deep.chi2 = 300.0 * deep.chi2
+    png = agree_figure(make_joint(["G395M", "PRISM"]), [deep, deep], tmp_path / "a.png", "demo_7")
+    assert np.asarray(Image.open(png).convert("L"))[:, :6].min() > 240

@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
+from PIL import Image
 
 from nirfire.errors import DataError
 from nirfire.products.naming import SPEC
@@ -15,7 +17,7 @@ from nirfire.qa.canvas import new_figure, percentiles, save_png, step_edges, wav
 from nirfire.qa.compare import binned_ratio, compare_with_published, published_redshift
 from nirfire.qa.exposure_figures import binned, exposure_figure, line_medians
 from nirfire.qa.extraction_figure import extraction_figure
-from nirfire.qa.marks import line_positions
+from nirfire.qa.marks import line_positions, mark_lines
 from nirfire.qa.redshift_figure import Known, redshift_figure
 from nirfire.qa.spectrum_figures import flux_limits, spectrum_figure
 
@@ -133,3 +135,18 @@ def test_the_ratio_to_a_published_spectrum(workspace, make_spectrum, tmp_path):
     replace(theirs, wave=theirs.wave + 50.0).write(published)
     with pytest.raises(DataError, match="no wavelength in common"):
         compare_with_published(spec, published, tmp_path / "cmp.png")
+
+
+def test_a_long_title_and_the_names_of_lines_are_there_whole(make_spectrum, make_fit, wave, tmp_path):
+    """A title goes on below rather than beyond the edge, and no name of lines that blend reaches up to it."""
+    spectrum, fit = make_spectrum(103), make_fit(3.0, np.nan_to_num(make_spectrum(103).flux))
+    short = Image.open(redshift_figure(fit, tmp_path / "a.png", title="a", spectrum=spectrum))
+    for title in ("warnings; " * 20, "warnings; " * 40):
+        long = Image.open(redshift_figure(fit, tmp_path / "b.png", title=title, spectrum=spectrum))
+        assert long.height > short.height
+        assert np.asarray(long.convert("L"))[:, -3:].min() > 240
+    axes = new_figure(4, 4).subplots()
+    axes.set_xlim(1.0, 3.0)
+    lines = Table({"name": ["[NeIII]3869+H9+HeI3889+H8", "Ha+NII6585"], "wave_obs": [1.5, 2.5], "snr": [9.0, 9.0]})
+    mark_lines(axes, 3.0, lines=lines)
+    assert all(text.get_text().count("+") < 2 for text in axes.texts) and len(axes.texts) == 2

@@ -108,3 +108,15 @@ def test_damaged_metrics_are_said(workspace):
     (workspace.report / METRICS).write_text('{"a": ')
     with pytest.raises(DataError, match="damaged"):
         read_metrics(workspace)
+
+
+@pytest.mark.parametrize("suffix", [SPEC, ZFIT])
+def test_a_damaged_product_is_noted_and_the_others_are_measured(workspace, truth_folder, suffix):
+    (path,) = workspace.find_combined(103, suffix)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 3])
+    metrics = demo_metrics(workspace, truth_folder, REPORT)
+    by_source = {row["source_id"]: row for row in metrics["sources"]}
+    assert by_source[103]["note"].startswith(f"{path.name}: ")
+    assert by_source[103]["z_fit"] is None
+    assert [row["note"] for source, row in by_source.items() if source != 103 and row["z_fit"] is not None]

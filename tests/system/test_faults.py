@@ -187,13 +187,9 @@ def begun(line: Line, cwd: Path, stage: str = "") -> tuple[Workspace, object]:
     return place, running
 
 
+@pytest.mark.slow  # the quick one, with stand-ins for the stages, is in tests/commands/test_run.py
 @pytest.mark.parametrize(
-    ("number", "whole_group"),
-    [
-        (signal.SIGINT, True),
-        pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),
-    ],
+    ("number", "whole_group"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)]
 )
 def test_interrupted(handful, tmp_path, number, whole_group):
     for _ in range(5):  # on a busy machine the run may be over before it hears the signal

@@ -9,15 +9,21 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import one_at_a_time
 from tests.simulate.conftest import run_stock  # noqa: F401
 
 PROBE, ROOT = "tests.tasks.calibrate_probe", Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def found(run_stock: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:  # noqa: F811
-    folder = tmp_path_factory.mktemp("calibrate")
-    return json.loads(run_stock("-m", PROBE, str(folder), cwd=ROOT))
+def found(run_stock: Callable[..., str], shared_folder: Path) -> dict[str, Any]:  # noqa: F811
+    folder = shared_folder / "calibrate"
+    folder.mkdir(exist_ok=True)
+    told = folder / "told.json"
+    with one_at_a_time(folder):
+        if not told.exists():
+            told.write_text(run_stock("-m", PROBE, str(folder), cwd=ROOT))
+    return json.loads(told.read_text())
 
 
 def test_a_source_in_its_slit(found: dict[str, Any]) -> None:

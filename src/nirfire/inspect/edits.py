@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import Array, InlineTable, Whitespace
+from tomlkit.items import Array, InlineTable, Table, Whitespace
 
 from nirfire.errors import DataError
 from nirfire.inspect.toml_text import BOM, comments, with_comments, with_line_ends
@@ -265,9 +265,11 @@ def _changed(text: str, key: tuple[str, str], value: Any, path: Path) -> str:
         else:
             if root not in document:
                 _begin_table(document, root)
+            elif isinstance(table := document[root], Table) and table.is_super_table():
+                table.trivia.comment = table.trivia.comment_ws = ""  # its first part's, which has it as well
             _put(document[root], source, value)
             after = _dumped(document, text)
-    except TOMLKitError as error:
+    except (TOMLKitError, IndexError) as error:  # it gets lost in tables of which the parts stand among others
         raise Unchanged(f"cannot be changed: {error}", file=path, remedy=BY_HAND) from error
     wanted = tomllib.loads(text)
     if value is None:
@@ -308,22 +310,23 @@ def _put(table: Any, key: str, value: Any) -> None:
             del old[gone]
         for name, inner in value.items():
             _put(old, name, inner)
-    elif isinstance(value, list) and isinstance(old, Array) and not plain:
-        _put_items(old, value)
+    elif isinstance(value, list) and isinstance(old, Array) and not plain and _put_items(old, value):
+        return
     elif old is None and not isinstance(table, InlineTable):
         _append(table, key, _item(value))
     else:
         table[key] = _item(value)
 
 
-def _put_items(array: Array, wanted: list[Any]) -> None:
-    """Change a list item by item: comments between those that stay are kept."""
+def _put_items(array: Array, wanted: list[Any]) -> bool:
+    """Change a list item by item: comments between those that stay are kept. False where it has another order."""
     for k in reversed(range(len(array))):
         if array[k] not in wanted:
             del array[k]
     for k, value in enumerate(wanted):
         if value not in list(array):
             array.insert(k, value)
+    return list(array) == wanted
 
 
 def _append(table: Any, key: str, item: Any) -> None:
@@ -343,7 +346,7 @@ def _append(table: Any, key: str, item: Any) -> None:
 
 def _dumped(document: tomlkit.TOMLDocument, before: str) -> str:
     """Text of a document with the line ends and all the comments that it had."""
-    return with_comments(before, with_line_ends(before, tomlkit.dumps(document)))
+    return with_line_ends(before, with_comments(before, with_line_ends(before, tomlkit.dumps(document))))
 
 
 def _without(document: tomlkit.TOMLDocument, before: str, root: str, source: str) -> str:

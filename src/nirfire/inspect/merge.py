@@ -1,4 +1,7 @@
-"""Merging the votes of several machines: the union by uuid. In any order, and any number of times, it is the same."""
+"""Merging the votes of several machines: the union by uuid. In any order, and any number of times, it is the same.
+
+But a row of a table that several machines took in has in each the time when that one did.
+"""
 
 from __future__ import annotations
 

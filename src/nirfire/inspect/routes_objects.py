@@ -103,7 +103,7 @@ def votes_on(here: Context, source: int, user: str, found: Inspected) -> dict[st
         "others": [vote.as_json(stale=is_stale(vote.seen, now)) for vote in seen.others],
         "hidden": seen.hidden,
         "stale": bool(own and own["stale"]),
-        "n_history": len(here.store.votes(source)),
+        "n_history": sum(vote.user == user or not seen.hidden for vote in here.store.votes(source)),
     }
 
 

@@ -6,7 +6,8 @@ which of them is meant. Each part of what was said then stands as those votes le
 change builds on:
 
 - a grade with its redshift by the vote that gave it; a vote on flags or a comment carries it along and changes nothing.
-  Several that differ are rivals: none stands until the person grades the source again, having been shown both;
+  Several that differ, in quality or in a redshift that does not agree, are rivals: none stands until the person grades
+  the source again, having been shown both; of those that do not differ it is the last one;
 - each flag and tag by itself; where one vote sets it and another removes it, it stays set;
 - comments are put together.
 
@@ -19,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from nirfire.inspect.ballot import LONGEST_COMMENT, MOST_TAGS
-from nirfire.inspect.votes import Standing, Vote
+from nirfire.inspect.votes import Standing, Vote, all_agree
 
 Mark = tuple[str, int]
 """A flag, by spectrum and bit, or a tag, with 0."""
@@ -127,7 +128,8 @@ class _History:
         given = [self.votes[one] for one in self.grades(before)]
         known = (given[0].quality, given[0].z) if len(given) == 1 else (0, None)
         regrades = bool(vote.regrades) or (vote.quality, vote.z) != known
-        return regrades, vote.comment != self.comment(before), _marks(vote) ^ self.marks(before)
+        writes = set(vote.comment.split("\n")) != set(self.comment(before).split("\n"))  # their order is one of clocks
+        return regrades, writes, _marks(vote) ^ self.marks(before)
 
     def last(self, among: int, saying: Iterable[int] | None = None) -> list[int]:
         """Of a set, or of those in it that say something, the votes that no other of them builds on."""
@@ -138,8 +140,10 @@ class _History:
     def grades(self, among: int) -> list[int]:
         """The votes whose grades stand, the latest for each grade; where none is here that gave it, the last vote."""
         last = self.last(among, [k for k, (regrades, _, _) in enumerate(self.changes) if regrades])
-        found = {(self.votes[k].quality, self.votes[k].z): k for k in last}
-        return sorted(found.values()) or [among.bit_length() - 1] * bool(among)
+        found = sorted({(self.votes[k].quality, self.votes[k].z): k for k in last}.values())
+        if _say_the_same([self.votes[k] for k in found]):  # also where a fit was made anew between them
+            return found[-1:]
+        return found or [among.bit_length() - 1] * bool(among)
 
     def marks(self, among: int) -> frozenset[Mark]:
         """Flags and tags that are set; where one vote sets and another removes one, it is."""
@@ -160,6 +164,11 @@ class _History:
             heads = self.last(among, [k for k, (_, writes, _) in enumerate(self.changes) if writes])
         texts = dict.fromkeys(self.votes[k].comment for k in heads)
         return "\n".join(text for text in texts if text)[:LONGEST_COMMENT]
+
+
+def _say_the_same(votes: Sequence[Vote]) -> bool:
+    """True for grades of one quality whose redshifts agree."""
+    return len({vote.quality for vote in votes}) == 1 and all_agree(votes)
 
 
 def _marks(vote: Vote) -> frozenset[Mark]:

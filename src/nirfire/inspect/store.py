@@ -255,8 +255,8 @@ class Store:
 
     def _standing(self, rows: list[tuple]) -> Standing:
         """What one person says of a source; of a chain of votes, by time, only the last one is read."""
-        links = [(row[UUID], row[BUILDS_ON] and self._parsed(row[BUILDS_ON], row)) for row in rows]
-        if is_chain(links):
+        # a name in quotes is in the text of a list just where it is in the list, which need not be read
+        if is_chain((f'"{row[UUID]}"', row[BUILDS_ON]) for row in rows):
             return last_of_chain(self._vote(rows[-1]), len(rows))
         return standing_of([self._vote(row) for row in rows])
 

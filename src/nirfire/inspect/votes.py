@@ -207,7 +207,7 @@ def agree(votes: Sequence[Vote]) -> list[Vote]:
     -------
     list of Vote
     """
-    if _all_agree(votes):
+    if all_agree(votes):
         return list(votes)
     best: tuple[tuple[int, int, float], list[Vote]] = ((0, 0, 0.0), [])
     for least in range(Quality.IMPOSSIBLE, Quality.SECURE):
@@ -264,8 +264,8 @@ def consensus_of(votes: Iterable[Vote]) -> Consensus | None:
     )
 
 
-def _all_agree(votes: Sequence[Vote]) -> bool:
-    """The usual case, told at once."""
+def all_agree(votes: Sequence[Vote]) -> bool:
+    """True where all votes are one group that agrees: the usual case, told at once."""
     if len(votes) < 2:
         return True
     qualities = [vote.quality for vote in votes]

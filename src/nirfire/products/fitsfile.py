@@ -23,7 +23,7 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
     Raises
     ------
     DataError
-        The file is absent, empty, not FITS, or shorter than its headers say.
+        The file is absent, empty, not FITS, or shorter than its headers say, and what is read is missing.
     """
     try:
         with warnings.catch_warnings():
@@ -35,8 +35,22 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
         raise DataError(f"cannot be read as FITS ({error})", file=path, remedy=REMEDY_DAMAGED) from error
     try:
         yield hdus
+    except (ValueError, TypeError, OSError) as error:  # astropy finds out when it reads, and says it in numpy's words
+        if "END card" not in str(error) and _is_whole(hdus, path):
+            raise
+        raise DataError(f"cannot be read as FITS: truncated ({error})", file=path, remedy=REMEDY_DAMAGED) from error
     finally:
         hdus.close()
+
+
+def _is_whole(hdus: fits.HDUList, path: Path) -> bool:
+    """True where a file has all that its headers promise."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
+            return path.stat().st_size >= max(h.fileinfo()["datLoc"] + h.fileinfo()["datSpan"] for h in hdus)
+    except (OSError, VerifyError, AstropyUserWarning):
+        return False
 
 
 def check_complete(path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from nirfire.core.lsf import C_KMS
 from nirfire.products.joint_redshift import JointFit
 from nirfire.products.zfit import RedshiftFit, warnings_said
-from nirfire.qa.canvas import COLOURS, new_figure, panel, rows_from_top, save_png
+from nirfire.qa.canvas import COLOURS, panel, rows_from_top, save_png, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SHADES = ("box", "truth", "mark", "line", "data")
 WIDTH, ROW, GAP = 13.6, 1.3, 0.12  # inches: figure, a row of panels, and between them
-COLUMNS = ((0.8, 8.1), (9.45, 4.0))  # left edge and width
+COLUMNS = ((1.0, 7.9), (9.45, 4.0))  # left edge and width
 HALF_KMS = 2500.0  # half width of the zoom
 LEAST = 1e-5  # of p(z) that is drawn, relative to the peak
 
@@ -42,12 +42,11 @@ def agree_figure(joint: JointFit, fits: Sequence[RedshiftFit], png: Path, title:
         The figure.
     """
     height = 1.0 + ROW * (len(fits) + 1)
-    figure = new_figure(WIDTH, height, constrained=False)
     said = f"z = {joint.z:.5f} ± {joint.z_err:.5f}   probability {joint.probability:.3f}"
     warned = "   " + ", ".join(warnings_said(joint.warning)) if joint.warning else ""
     rule = f"rule: {joint.consensus:.4f} ({joint.said_by})"
     heading = f"{title}   {said}   {joint.n_agree} of {len(fits)} gratings support it   {rule}{warned}"
-    figure.text(0.1 / WIDTH, 1 - 0.16 / height, heading, fontsize=10, va="center")
+    figure = titled(WIDTH, height, heading)
     left, right = (_column(figure, height - 0.4, len(fits) + 1, place) for place in COLUMNS)
     axes = np.array([left, right]).T
     for k, (fit, row) in enumerate(zip(fits, joint.gratings, strict=True)):

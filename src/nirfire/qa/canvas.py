@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ COMPRESSION = 4  # more takes twice as long for some per cent
 SHADES = 128  # of a colour bar
 ROUND = [1, 2, 2.5, 5, 10]  # steps between ticks, times powers of ten
 NARROW, MOST_TICKS, FEW_TICKS = 3.0, 8, 4  # inches; intervals between ticks of wide and of other axes
+TITLE_CHARACTERS, TITLE_LINE = 11.0, 0.17  # per inch of width; inches
 COLOURS = {
     "data": "#1a1a1a",
     "error": "#b9b9b9",
@@ -48,8 +50,8 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Figu
     """Return an empty figure [inch] that belongs to no global state.
 
     Without `constrained` the caller places the axes with `panel`, which takes a third of the time to draw; and where a
-    figure of this size was written before, it is that one, whose panels are emptied as they are asked for again: half
-    of the rest of the time is that of making axes and ticks.
+    figure of this size was written before, it is that one, emptied, whose panels are taken as they are asked for again:
+    half of the rest of the time is that of making axes and ticks.
     """
     from matplotlib.figure import Figure
 
@@ -62,6 +64,7 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Figu
         text.remove()
     for axes in kept.axes:
         axes.set_visible(False)
+        _empty(axes)
     return kept
 
 
@@ -75,7 +78,7 @@ def panel(figure: Figure, place: Place, *, sharex: Axes | None = None, sharey: A
         where = (left / width, bottom / height, across / width, up / height)
         axes = figure.add_axes(where, sharex=sharex, sharey=sharey, label=label)
     else:
-        _empty(axes, sharex, sharey)
+        _begin_again(axes, sharex, sharey)
     for axis, shared, inches in ((axes.xaxis, sharex, place[2]), (axes.yaxis, sharey, place[3])):
         if shared is None:
             _plain(axis, MOST_TICKS if inches > NARROW else FEW_TICKS)
@@ -89,29 +92,48 @@ def _plain(axis: Axis, n_ticks: int) -> None:
     axis.set_major_formatter(ScalarFormatter())
 
 
-def _empty(axes: Axes, sharex: Axes | None, sharey: Axes | None) -> None:
-    """Take everything out of axes that were drawn before; their ticks stay."""
+def _empty(axes: Axes) -> None:
+    """Take everything out of axes that were drawn before, so that they say nothing of limits; their ticks stay."""
     for artist in [*axes.lines, *axes.patches, *axes.collections, *axes.images, *axes.texts]:
         artist.remove()
     if (legend := axes.get_legend()) is not None:
         legend.remove()
     axes.containers.clear()
+    axes.relim()
+
+
+def _begin_again(axes: Axes, sharex: Axes | None, sharey: Axes | None) -> None:
+    """Give emptied axes what new ones have."""
     axes.set_visible(True)
     axes.set_axis_on()
     axes.set_aspect("auto")
     axes.set(xlabel="", ylabel="")
     for side in ("left", "center", "right"):
         axes.set_title("", loc=side)
-    axes.relim()
-    for shared, scale, set_scale, set_limits, auto in (
-        (sharex, axes.get_xscale(), axes.set_xscale, axes.set_xlim, axes.set_autoscalex_on),
-        (sharey, axes.get_yscale(), axes.set_yscale, axes.set_ylim, axes.set_autoscaley_on),
-    ):
-        if shared is None:
-            if scale != "linear":
-                set_scale("linear")
-            set_limits(0.0, 1.0)
-            auto(True)
+    if sharex is None:
+        if axes.get_xscale() != "linear":
+            axes.set_xscale("linear")
+        axes.set_xlim(0.0, 1.0)
+    if sharey is None:
+        if axes.get_yscale() != "linear":
+            axes.set_yscale("linear")
+        axes.set_ylim(0.0, 1.0)
+    # setting the limits of axes turns this off for all that share them
+    axes.set_autoscalex_on(sharex is None or sharex.get_autoscalex_on())
+    axes.set_autoscaley_on(sharey is None or sharey.get_autoscaley_on())
+
+
+def titled(width: float, height: float, title: str) -> Figure:
+    """Return an empty figure [inch] for `panel`, with its title at the top.
+
+    For a title too long for one line the figure becomes higher: places below stay as they are.
+    """
+    lines = textwrap.wrap(title, int(TITLE_CHARACTERS * width)) or [""]
+    whole = height + TITLE_LINE * (len(lines) - 1)
+    figure = new_figure(width, whole, constrained=False)
+    for k, line in enumerate(lines):
+        figure.text(0.1 / width, 1 - (0.16 + TITLE_LINE * k) / whole, line, fontsize=10, va="center")
+    return figure
 
 
 def rows_from_top(top: float, heights: Sequence[float], gaps: Sequence[float]) -> list[float]:

@@ -21,7 +21,7 @@ from nirfire.products.naming import BKGSUB, CAL, RATE, SPEC, ExposureName, Works
 from nirfire.qa.html import Picture
 
 FIGURES = "figures"
-STYLE = 2
+STYLE = 3
 """Raised whenever the same products would give other figures or measures: all are then drawn anew."""
 UNREADABLE = "unreadable"
 DIED = "the process that drew it died, most likely for want of memory: use fewer with -j, and try again"

@@ -13,12 +13,12 @@ from nirfire.qa.canvas import (
     COLOURS,
     DIVERGING,
     color_bar,
-    new_figure,
     panel,
     percentiles,
     rows_from_top,
     save_png,
     show_image,
+    titled,
     wave_ticks,
 )
 from nirfire.qa.cutout_figures import narrow
@@ -76,8 +76,7 @@ def extraction_figure(spectrum: Spectrum, png: Path, title: str) -> Path | None:
     heights = [IMAGE] * len(pictures) + list(CURVES)
     gaps = [GAP] * (len(pictures) - 1) + [AXIS, GAP, GAP, AXIS]
     height = TOP + sum(heights) + sum(gaps)
-    figure = new_figure(WIDTH, height, constrained=False)
-    figure.text(0.1 / WIDTH, 1 - 0.16 / height, title, fontsize=10, va="center")
+    figure = titled(WIDTH, height, title)
     bases = rows_from_top(height - TOP, heights, gaps)
     first = panel(figure, (LEFT, bases[0], ACROSS, heights[0]))
     places = [(LEFT, base, ACROSS, up) for base, up in zip(bases[1:], heights[1:], strict=True)]

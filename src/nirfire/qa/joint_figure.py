@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nirfire.products.joint import GRATING_BITS, JointSpectrum
-from nirfire.qa.canvas import COLOURS, new_figure, save_png
+from nirfire.qa.canvas import COLOURS, save_png, titled
 from nirfire.qa.spectrum_figures import WIDTH, flux_limits, stacked
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ def joint_figure(joint: JointSpectrum, png: Path, title: str) -> Path:
         The figure.
     """
     height = 1.1 + sum(HEIGHTS)
-    figure = new_figure(WIDTH, height, constrained=False)
-    figure.text(0.1 / WIDTH, 1 - 0.16 / height, title, fontsize=10, va="center")
+    figure = titled(WIDTH, height, title)
     main, power, factor = stacked(figure, height - 0.4, HEIGHTS)
     _flux(main, joint)
     power.set_yscale("log")

@@ -80,5 +80,11 @@ def _draw(axes: Axes, places: list[tuple[float, str]], *, alpha: float, label: b
             continue
         taken.append(wave)
         place = axes.get_xaxis_transform()
-        axes.text(wave, 1.01, name, transform=place, rotation=90, ha="center", va="bottom", fontsize=7.5,
+        axes.text(wave, 1.01, _short(name), transform=place, rotation=90, ha="center", va="bottom", fontsize=7.5,
                   color=COLOURS["line"], clip_on=False)  # fmt: skip
+
+
+def _short(name: str) -> str:
+    """The name of lines that cannot be told apart: the first of them where there are many."""
+    first, *others = name.split("+")
+    return name if len(others) < 2 else f"{first}+…"

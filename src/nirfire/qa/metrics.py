@@ -110,15 +110,13 @@ def _costs(workspace: Workspace, report: RunReport) -> tuple[list[dict[str, Any]
 
 
 def _source_row(workspace: Workspace, truth: Truth, source: TrueSource) -> tuple[dict[str, Any], np.ndarray]:
-    """Measures of one source, and its flux deviations per bin."""
+    """Measures of one source, and its flux deviations per bin; a product that cannot be read is named in a note."""
     row: dict[str, Any] = dict.fromkeys((*COLUMNS, "flux_ratio", "line", "z_error", "note"))
     row |= {"source_id": source.source, "kind": source.kind, "z_true": source.z if source.has_redshift else None}
     row |= {"primary": source.primary, "nan_only": False, "file": None}
-    spec = next((p for p in workspace.find_combined(source.source, SPEC) if _grating(p) == truth.grating.upper()), None)
-    if spec is None:
-        row["note"] = "no spectrum"
+    spec, spectrum = _spectrum(workspace, source.source, truth.grating.upper(), row)
+    if spec is None or spectrum is None:
         return row, np.empty(0)
-    spectrum = Spectrum.read(spec)
     row |= {"file": spec.name, "nan_only": bool(spectrum.mask.all())}
     row["line_sn"], row["line"] = line_signal_to_noise(spectrum, source)
     true_flux = truth.on_grid(source.source, spectrum.wave, spectrum.grating)
@@ -127,15 +125,39 @@ def _source_row(workspace: Workspace, truth: Truth, source: TrueSource) -> tuple
         bins = ratio_bins(spectrum, true_flux)
         deviations = np.abs(bins.ratio[bins.used] - 1.0)
         row |= {"flux_error": bins.median_deviation, "flux_ratio": bins.median_ratio}
-    zfit = zfit_of(spec)
-    if zfit.exists():
-        fit = RedshiftFit.read(zfit)
+    if (fit := _fit(zfit_of(spec), row)) is not None:
         row |= {"z_fit": fit.z, "z_error": fit.z_err, "probability": fit.probability}
         if source.has_redshift:
             row["z_deviation"] = abs(fit.z - source.z) / (1.0 + source.z)
-    else:
-        row["note"] = "no redshift fit"
     return row, deviations
+
+
+def _spectrum(
+    workspace: Workspace, source: int, grating: str, row: dict[str, Any]
+) -> tuple[Path | None, Spectrum | None]:
+    """The spectrum of a source in a grating and its file; why there is none is noted."""
+    row["note"] = "no spectrum"
+    for path in workspace.find_combined(source, SPEC):
+        try:
+            if _grating(path) == grating:
+                spectrum = Spectrum.read(path)
+                row["note"] = None
+                return path, spectrum
+        except DataError as error:
+            row["note"] = f"{path.name}: {error.message}"
+    return None, None
+
+
+def _fit(path: Path, row: dict[str, Any]) -> RedshiftFit | None:
+    """A redshift fit; why there is none is noted."""
+    if not path.exists():
+        row["note"] = "no redshift fit"
+        return None
+    try:
+        return RedshiftFit.read(path)
+    except DataError as error:
+        row["note"] = f"{path.name}: {error.message}"
+        return None
 
 
 def _grating(spec: Path) -> str:

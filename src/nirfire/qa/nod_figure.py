@@ -14,12 +14,12 @@ from nirfire.products.slitcal import OUTLIER, SlitCal, source_rows
 from nirfire.qa.canvas import (
     COLOURS,
     color_bar,
-    new_figure,
     panel,
     percentiles,
     robust_sigma,
     save_png,
     show_image,
+    titled,
     wave_ticks,
 )
 from nirfire.qa.cutout_figures import MJY_TO_UJY, Nod, narrow, stretch
@@ -88,8 +88,7 @@ def nod_figure(cals: list[Path], bkgsubs: list[Path], path: Path) -> Path:
     nods = _read(cals, bkgsubs)
     rows = [_rows(nods, k) for k in range(len(nods))]
     height = TOP + ROW * len(nods) + BOTTOM
-    figure = new_figure(WIDTH, height, constrained=False)
-    figure.text(0.1 / WIDTH, 1 - 0.16 / height, _title(nods), fontsize=10, va="center")
+    figure = titled(WIDTH, height, _title(nods))
     limits = stretch(nods)
     reach = _reach(nods)
     grid = []

@@ -14,7 +14,7 @@ from nirfire.core.lsf import C_KMS, GRATINGS, resolving_power
 from nirfire.products.line_table import detected
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
-from nirfire.qa.canvas import COLOURS, new_figure, panel, save_png
+from nirfire.qa.canvas import COLOURS, panel, save_png, titled
 from nirfire.qa.marks import label_of, mark_lines
 from nirfire.qa.measure import RatioBins
 from nirfire.qa.spectrum_figures import (
@@ -40,7 +40,7 @@ HALF_FWHM, HALF_KMS = 3.5, 2500.0  # half width of the panel of a line: the larg
 EXPECTED = ("Ha", "OIII5008", "Hb", "Lya", "OII3730", "SIII9533", "HeI10833", "Paa", "Pab", "CIII]")
 TOP, NAMES, AXIS, TITLE = 0.3, 0.68, 0.45, 0.25  # inches: title, names of lines, numbers below a panel, its title
 ZOOM, BETWEEN, CURVES = 1.25, 0.42, 1.75  # heights of the lower panels, and between lines
-ACROSS = ((LEFT, 6.4), (7.85, 2.55), (10.95, 2.5))  # left edge and width of the panels of chi-squared and p(z)
+ACROSS = ((LEFT, 6.4), (7.85, 2.55), (10.95, 2.4))  # left edge and width of the panels of chi-squared and p(z)
 ZOOM_SIGMAS, ZOOM_LEAST = 12.0, 0.004  # half width of the zoom: errors of z, and at least this times 1 + z
 LINEAR_CHI2 = 10.0  # up to which the axis of chi-squared is linear
 N_OTHERS = 4  # alternatives that are named
@@ -92,8 +92,7 @@ def redshift_figure(
     heights = [HEIGHTS[name] for name in names] if shown else []
     above = sum(heights) + GAP * len(heights) + (NAMES + AXIS) * shown
     height = TOP + above + (ZOOM + TITLE + AXIS) * bool(zooms) + CURVES + TITLE + AXIS
-    figure = new_figure(WIDTH, height, constrained=False)
-    figure.text(0.1 / WIDTH, 1 - 0.16 / height, f"{title}     {headline(fit)}", fontsize=10, va="center")
+    figure = titled(WIDTH, height, f"{title}     {headline(fit)}")
     if spectrum is not None and shown:
         _spectra(stacked(figure, height - TOP - NAMES, heights), spectrum, fit, true)
         base = height - TOP - above - TITLE - ZOOM

@@ -9,7 +9,7 @@ import numpy as np
 
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
-from nirfire.qa.canvas import COLOURS, new_figure, panel, percentiles, rows_from_top, save_png
+from nirfire.qa.canvas import COLOURS, panel, percentiles, rows_from_top, save_png, titled
 from nirfire.qa.measure import RatioBins
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ def spectrum_figure(
     """
     heights = [HEIGHTS["flux"]] + [HEIGHTS["ratio"]] * (bins is not None)
     height = 1.0 + sum(heights)
-    figure = new_figure(WIDTH, height, constrained=False)
-    figure.text(0.1 / WIDTH, 1 - 0.16 / height, title, fontsize=10, va="center")
+    figure = titled(WIDTH, height, title)
     main, *below = stacked(figure, height - 0.4, heights)
     good = known_pixels(spectrum)
     main.set_xlim(*wave_limits(spectrum.wave, good))

@@ -337,3 +337,12 @@ def test_without_the_token_nothing_is_told(browser, address):
     page.wait_for_selector("#messages .bad")
     assert "nirfire inspect" in page.inner_text("#messages")
     page.context.close()
+
+
+def test_an_address_that_is_no_text_shows_the_list(person):
+    sam = person()
+    sam.open(101)
+    sam.page.goto(f"{sam.base}/#/object/%")
+    sam.page.wait_for_selector("[data-testid=list-table]")
+    sam.page.reload()
+    sam.page.wait_for_selector("body[data-listed]")

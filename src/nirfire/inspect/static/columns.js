@@ -6,6 +6,8 @@ import { error, fixed, probability, redshift, spectrumName } from "./format.js";
 /** Letters and shapes for the grades, so that colour is never alone. */
 export const GRADES = ["–", "1", "2", "3", "4"];
 
+const CONFLICT = "people do not agree, or one gave two grades";
+
 /**
  * @typedef {object} Column
  * @property {string} id
@@ -92,7 +94,7 @@ function drawVotes(cell, rows, i) {
   const voters = rows.voters(i);
   cell.title = "";
   if (!voters) return text(cell, "");
-  if (rows.isConflict(i)) return fill(cell, `${voters} `, [badge("conflict", "conflict", "people do not agree")]);
+  if (rows.isConflict(i)) return fill(cell, `${voters} `, [badge("conflict", "conflict", CONFLICT)]);
   const z = rows.consensus(i) > 1 ? ` z ${redshift(rows.zConsensus(i))}` : "";
   fill(cell, `${voters} × `, [grade(rows.consensus(i))]);
   cell.append(z);

@@ -4,6 +4,7 @@ import { flagsFor, note, ownVote } from "./draft.js";
 import { block, element, keyButton } from "./dom.js";
 import { moment, redshift, spectrumName } from "./format.js";
 import { FLAG_KEYS } from "./keys.js";
+import { setZ } from "./redshift.js";
 
 /** Grades in one word. */
 export const SHORT = ["not inspected", "impossible", "tentative", "probable", "secure"];
@@ -50,17 +51,19 @@ export function grades(app, does) {
         said.append(element("span", { class: "badge stale", text: "made anew since: look again" }));
       if (rivals.length > 0)
         said.replaceChildren(
-          "two votes of yours, ",
-          rivals.map(inWords).join("; "),
+          `${rivals.length > 2 ? rivals.length : "two"} votes of yours: `,
+          ...rivals.map((vote) => rivalButton(app, vote)),
           element("span", { class: "badge trouble", text: "grade it again" }),
         );
     },
   };
 }
 
-/** A grade with its time, where there are several that did not know of each other. */
-function inWords({ quality, z, time }) {
-  return `${SHORT[quality]}${quality > 1 ? ` z ${redshift(z)}` : ""} (${moment(time)})`;
+/** A grade with its time, where there are several that did not know of each other; a click shows its redshift. */
+function rivalButton(app, { quality, z, time }) {
+  const said = `${SHORT[quality]}${quality > 1 ? ` z ${redshift(z)}` : ""} (${moment(time)})`;
+  const options = { class: "plain", title: "show this redshift", disabled: z === null };
+  return keyButton(said, "", () => setZ(app, z, "saved"), options);
 }
 
 /**

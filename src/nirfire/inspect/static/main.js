@@ -55,10 +55,19 @@ function go(hash) {
 
 function parse(hash) {
   const [name, ...rest] = hash.replace(/^#?\/?/, "").split("/");
-  const arg = decodeURIComponent(rest.join("/"));
+  const arg = decoded(rest.join("/"));
   if (name === "object" && /^\d+$/.test(arg)) return { name, arg };
   if (name === "rate") return { name, arg };
   return { name: name === "conflicts" ? "conflicts" : "list", arg };
+}
+
+/** What was typed into the address may be no code of any text. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 async function route(hash) {

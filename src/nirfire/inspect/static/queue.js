@@ -10,7 +10,7 @@ const PAUSES = [300, 1000, 3000, 10000]; // ms between tries
 
 /**
  * @param {(vote: {user: string, body: object}) => Promise<{saved: object, own: object}>} send
- * @returns {{put: Function, pending: () => object[], start: Function, retry: Function, drop: Function, on: Function}}
+ * @returns {{put: Function, pending: () => object[], start: Function, retry: Function, on: Function}}
  */
 export function createQueue(send) {
   const waiting = new Map(); // uuid -> {user, body, at}
@@ -50,6 +50,7 @@ export function createQueue(send) {
       timer = setTimeout(work, 0);
       return;
     }
+    if (problem.status === 500 && waiting.delete(uuid)) waiting.set(uuid, vote); // others first: it fails at this one
     tell({ kind: "waiting", error: problem });
     timer = setTimeout(work, PAUSES[Math.min(failures++, PAUSES.length - 1)]);
   }

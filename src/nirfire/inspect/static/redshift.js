@@ -3,14 +3,20 @@
 import { ownVote } from "./draft.js";
 import { spectraOf, spectrumOf, stepOfZ } from "./spectra.js";
 
+const DZ = 0.005; // redshifts agree within DZ (1 + z), as the server has it
+
 /**
- * The redshift to start with: one's own where there is one, else the automatic one.
+ * The redshift to start with: one's own, also that of several grades that agree in it, else the automatic one.
  * @param {object} app
  * @returns {{z: number|null, zFrom: string}}
  */
 export function firstRedshift(app) {
   const vote = ownVote(app);
-  if (vote?.quality > 1 && Number.isFinite(vote.z)) return { z: vote.z, zFrom: "saved" };
+  const given = vote?.rivals?.length > 0 ? vote.rivals : [vote];
+  const places = given.filter((one) => one?.quality > 1 && Number.isFinite(one.z)).map(({ z }) => z);
+  const low = Math.min(...places);
+  const agree = places.length > 0 && Math.max(...places) - low <= DZ * (1 + low);
+  if (agree) return { z: places.at(-1), zFrom: "saved" };
   return { z: app.state.get().object.meta.z ?? null, zFrom: "auto" };
 }
 
