@@ -121,6 +121,19 @@ def test_a_vote_at_which_the_server_fails_does_not_hold_up_the_others(run):
     assert found == {"sent": ["2", "3"], "left": ["1"], "kept": ["nirfire.vote.w.1"]}
 
 
+def test_what_cannot_be_read_does_not_hold_back_what_was_kept(run):
+    found = run("""
+        kept.set("nirfire.vote.w.0", "{half");
+        kept.set("nirfire.vote.w.1", JSON.stringify({ user: "ann", body: { uuid: "1" }, at: now }));
+        away = false;
+        made().start("w");
+        await soon();
+        found.sent = sent.map(({ uuid }) => uuid);
+        found.left = [...kept.keys()];
+    """)
+    assert found == {"sent": ["1"], "left": ["nirfire.vote.w.0"]}
+
+
 def test_an_age_is_never_negative(run):
     found = run("""
         const queue = made();

@@ -115,18 +115,25 @@ function forget(place, id) {
 }
 
 function left(place) {
-  const found = [];
+  const votes = names(place).map(kept).filter((vote) => vote?.body?.uuid);
+  return inOrder(votes.sort((a, b) => a.at - b.at).map((vote) => [vote.body.uuid, vote]));
+}
+
+function names(place) {
   try {
-    for (let k = 0; k < localStorage.length; k++) {
-      const name = localStorage.key(k);
-      if (!name.startsWith(place)) continue;
-      const vote = JSON.parse(localStorage.getItem(name));
-      if (vote?.body?.uuid) found.push([vote.body.uuid, vote]);
-    }
+    const all = Array.from({ length: localStorage.length }, (_, k) => localStorage.key(k));
+    return all.filter((name) => name.startsWith(place));
   } catch {
-    return found;
+    return [];
   }
-  return inOrder(found.sort((a, b) => a[1].at - b[1].at));
+}
+
+function kept(name) {
+  try {
+    return JSON.parse(localStorage.getItem(name));
+  } catch {
+    return null; // written by something else; it stays where it is, and the others go out
+  }
 }
 
 /** Votes each after those that it builds on, even where the clock was set back between them. */
