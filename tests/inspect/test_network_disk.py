@@ -28,7 +28,7 @@ CLUSTER = """\
 91 28 0:61 / /scratch rw,relatime - lustre 10.1.0.1@o2ib:/scratch rw,flock
 92 28 0:62 / /gpfs/fast rw,relatime - gpfs fast rw
 93 91 8:3 / /scratch/local rw,relatime - ext4 /dev/sdb1 rw
-94 28 0:61 /users/ann /work rw,relatime - lustre 10.1.0.1@o2ib:/scratch rw,flock
+94 28 0:61 /users/ann /project rw,relatime - lustre 10.1.0.1@o2ib:/scratch rw,flock
 95 28 8:2 /data /scratch-of-old rw,relatime - xfs /dev/sda2 rw
 96 28 0:63 / /mnt rw - ext4 /dev/sdc1 rw
 97 96 0:64 / /mnt rw - beegfs beegfs_nodev rw
@@ -56,15 +56,15 @@ CONTAINER = """\
         (CLUSTER, "/home/bob/ws", "autofs"),
         (CLUSTER, "/scratch/ann/ws", "lustre"),
         (CLUSTER, "/scratch/local/ws", "ext4"),  # a local disk in a network one
-        (CLUSTER, "/work/ws", "lustre"),  # a part of it, bound elsewhere
+        (CLUSTER, "/project/ws", "lustre"),  # a part of it, bound elsewhere
         (CLUSTER, "/scratch-of-old/ws", "xfs"),
         (CLUSTER, "/gpfs/fast/ws", "gpfs"),
         (CLUSTER, "/mnt/ws", "beegfs"),  # what is mounted later covers what was there
-        (CONTAINER, "/work/ws", "overlay"),
+        (CONTAINER, "/project/ws", "overlay"),
         (CONTAINER, "/survey/ws", "ext4"),
         (CONTAINER, "/remote/ws", "ceph"),
-        ("", "/work/ws", ""),
-        ("28 0 8:2 / /\nno mount at all\n1 2 3 - ext4 x rw\n", "/work/ws", ""),
+        ("", "/project/ws", ""),
+        ("28 0 8:2 / /\nno mount at all\n1 2 3 - ext4 x rw\n", "/project/ws", ""),
     ],
 )
 def test_the_file_system_of_a_file(text, path, kind):
