@@ -53,9 +53,8 @@ def listing(
     Returns
     -------
     meta : dict
-        `spectra`, the same as `gratings`, names the bits of the array `gratings`; `comments` (own), `remarks` (of
-        others, with their names) and `tags` are those of sources that have some; `complete` is False while products
-        are still being read.
+        `spectra` names the bits of the array `gratings`; `comments` (own), `remarks` (of others, with their names) and
+        `tags` are those of sources that have some; `complete` is False while products are still being read.
     arrays : dict of str to ndarray, shape (n_source,)
         One value per source, as the columns of the list have them.
 
@@ -92,7 +91,6 @@ def listing(
             else:
                 complete = False
     meta = {
-        "gratings": list(index.spectra),
         "spectra": list(index.spectra),
         "comments": comments,
         "remarks": remarks,

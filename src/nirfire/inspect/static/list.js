@@ -6,6 +6,7 @@ import { redshift } from "./format.js";
 import { mountListHead } from "./listhead.js";
 import { parseQuery, QueryError } from "./query.js";
 import { choose, rowsOf } from "./rows.js";
+import { keep, recalled } from "./state.js";
 import { createTable } from "./table.js";
 
 const REMEMBERED = "nirfire.list";
@@ -24,7 +25,7 @@ let asked = 0; // when the list was last asked for
  */
 export function mount(root, app) {
   const { state } = app;
-  let view = { ...FIRST, ...remembered() };
+  let view = recalled("sessionStorage", REMEMBERED, FIRST);
   let rows = null;
   let order = new Int32Array(0);
   let chosen = null; // the rows that `order` is of
@@ -53,7 +54,7 @@ export function mount(root, app) {
 
   function setFilter(text) {
     view = { ...view, filter: text };
-    remember(view);
+    keep("sessionStorage", REMEMBERED, view);
     render();
   }
 
@@ -68,7 +69,7 @@ export function mount(root, app) {
   function sortBy(id) {
     const column = COLUMNS.find((one) => one.id === id);
     view = { ...view, sort: id, falling: view.sort === id ? !view.falling : Boolean(column.falling) };
-    remember(view);
+    keep("sessionStorage", REMEMBERED, view);
     render();
     table.focus();
   }
@@ -77,7 +78,7 @@ export function mount(root, app) {
     const at = COLUMNS.findIndex((one) => one.id === view.sort);
     const column = COLUMNS[(at + step + COLUMNS.length) % COLUMNS.length];
     view = { ...view, sort: column.id, falling: Boolean(column.falling) };
-    remember(view);
+    keep("sessionStorage", REMEMBERED, view);
     render();
   }
 
@@ -216,21 +217,4 @@ export function mount(root, app) {
 function saidBy(vote) {
   const comment = vote.comment ? ` “${vote.comment.replace(/\s+/g, " ")}”` : "";
   return `${vote.user}: ${vote.quality}${vote.z === null ? "" : ` z ${redshift(vote.z)}`}${comment}`;
-}
-
-function remembered() {
-  try {
-    const kept = JSON.parse(sessionStorage.getItem(REMEMBERED) || "{}");
-    return Object.fromEntries(Object.entries(kept).filter(([key, value]) => typeof value === typeof FIRST[key]));
-  } catch {
-    return {};
-  }
-}
-
-function remember(view) {
-  try {
-    sessionStorage.setItem(REMEMBERED, JSON.stringify(view));
-  } catch {
-    // a browser without storage forgets; nothing else is lost
-  }
 }

@@ -82,7 +82,7 @@ export function firstState() {
     active: null,
     z: null,
     zFrom: "auto",
-    view: { ...VIEW, ...remembered() },
+    view: recalled("localStorage", REMEMBERED, VIEW),
     pending: 0,
     rejected: [],
     own: new Map(),
@@ -108,18 +108,36 @@ export function setView(state, patch) {
   const view = { ...state.get().view, ...patch };
   state.set({ view });
   const { stretch, cutouts, ...kept } = view;
+  keep("localStorage", REMEMBERED, kept);
+}
+
+/**
+ * Keep a choice for the next visit.
+ * @param {"localStorage"|"sessionStorage"} where
+ * @param {string} name
+ * @param {object} value
+ */
+export function keep(where, name, value) {
   try {
-    localStorage.setItem(REMEMBERED, JSON.stringify(kept));
+    globalThis[where].setItem(name, JSON.stringify(value));
   } catch {
     // a browser without storage forgets; nothing else is lost
   }
 }
 
-function remembered() {
+/**
+ * What was kept, as far as it is of the kinds of the first values.
+ * @param {"localStorage"|"sessionStorage"} where
+ * @param {string} name
+ * @param {object} first
+ * @returns {object}
+ */
+export function recalled(where, name, first) {
   try {
-    const kept = JSON.parse(localStorage.getItem(REMEMBERED) || "{}");
-    return Object.fromEntries(Object.entries(kept).filter(([key, value]) => typeof value === typeof VIEW[key]));
+    const kept = JSON.parse(globalThis[where].getItem(name) || "{}");
+    const known = Object.entries(kept).filter(([key, one]) => typeof one === typeof first[key]);
+    return { ...first, ...Object.fromEntries(known) };
   } catch {
-    return {};
+    return { ...first };
   }
 }
