@@ -61,6 +61,35 @@ def address(place: Workspace) -> Iterator[str]:
         yield printed
 
 
+class Gate:
+    """Requests for one path: they pass, fail (the server is away) or are held (it is slow), as a test says.
+
+    It stands before the page is opened: what a browser is told later may miss the next request.
+    """
+
+    def __init__(self, page: api.Page, path: str) -> None:
+        self._page, self._held = page, list[api.Route]()
+        self._meet: Callable[[api.Route], None] = api.Route.continue_
+        page.route(f"**{path}", lambda route: self._meet(route))
+
+    def passes(self) -> None:
+        self._meet = api.Route.continue_
+
+    def fails(self) -> None:
+        self._meet = api.Route.abort
+
+    def holds(self) -> None:
+        self._meet = self._held.append
+
+    def first(self) -> api.Route:
+        """The request that was held first, when it has come."""
+        for _ in range(PATIENCE // 20):
+            if self._held:
+                return self._held[0]
+            self._page.wait_for_timeout(20)
+        raise AssertionError("nothing was asked for")
+
+
 class Person:
     """Somebody at a browser of their own, who uses keys."""
 
@@ -74,6 +103,11 @@ class Person:
         page.on("console", lambda said: self.troubles.append(said.text) if said.type == "error" else None)
         page.on("request", lambda one: self.hosts.add(urlsplit(one.url).hostname))
         page.add_init_script(f"localStorage.setItem('nirfire.user', {name!r})")
+
+    def gate(self, path: str) -> Gate:
+        """Before the page is opened: what stops requests for a path on their way."""
+        assert self.page.url == "about:blank"
+        return Gate(self.page, path)
 
     def open(self, source: int | None = None) -> None:
         """Go to the list, or to an object, as from the printed address."""

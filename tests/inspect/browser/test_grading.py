@@ -152,9 +152,9 @@ def test_two_browsers_that_save_at_once_lose_nothing(person):
 
 def test_votes_wait_for_a_server_that_is_away(person):
     ian = person()
+    votes = ian.gate("/api/votes")
     ian.open(1014)
-    ian.page.wait_for_timeout(300)
-    ian.page.route("**/api/votes", lambda route: route.abort())
+    votes.fails()
     ian.press("4")
     ian.sees(1015)
     ian.page.get_by_test_id("pending").wait_for()
@@ -163,7 +163,7 @@ def test_votes_wait_for_a_server_that_is_away(person):
     ian.press("p")
     ian.sees(1014)
     assert "not saved yet" in ian.reads("saved")
-    ian.page.unroute("**/api/votes")
+    votes.passes()
     ian.page.on("dialog", lambda dialog: dialog.accept())
     ian.reloads()
     ian.sees(1014)
@@ -175,15 +175,15 @@ def test_votes_wait_for_a_server_that_is_away(person):
 def test_a_grade_is_never_that_of_another_object(person):
     """Keys pressed while the next object is on its way must not save what is shown of the one before."""
     joy = person()
+    asked = joy.gate("/api/object/1016")
+    asked.holds()
     joy.open(101)
-    held = []
-    joy.page.route("**/api/object/1016", lambda route: held.append(route))
     joy.press("/")
     joy.type("1016")
     joy.press("Enter", "4", "f", "s", "Escape")
     joy.page.wait_for_timeout(300)
     assert not joy.votes(1016)
-    held[0].continue_()
+    asked.first().continue_()
     joy.sees(1016)
     assert joy.page.get_by_test_id("source").inner_text() == "1016"
     assert all(vote.source != 1016 for vote in joy.votes())

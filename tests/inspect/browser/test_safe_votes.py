@@ -35,15 +35,16 @@ def test_flags_end_with_the_object_they_were_asked_for(person):
 
 def test_votes_on_their_way_are_own_after_a_reload_and_nobody_elses(person):
     cat = person()
+    votes = cat.gate("/api/votes")
     cat.open(103)
     cat.page.on("dialog", lambda asked: asked.accept())
-    cat.page.route("**/api/votes", lambda route: None)  # a server that does not answer
+    votes.holds()
     cat.press("3")
     cat.sees(105)
     cat.page.goto(f"{cat.base}/?token={cat.token}#/object/103")
     cat.sees(103)
     assert "probable" in cat.reads("saved") and "not saved yet" in cat.reads("saved")
-    cat.page.unroute("**/api/votes")
+    votes.passes()
     cat.page.add_init_script("localStorage.setItem('nirfire.user', 'dora')")
     cat.page.goto(f"{cat.base}/?token={cat.token}#/object/103")
     cat.sees(103)
@@ -54,34 +55,34 @@ def test_votes_on_their_way_are_own_after_a_reload_and_nobody_elses(person):
 
 def test_a_fit_that_is_late_leaves_the_redshift_that_was_typed(person):
     eve = person()
+    fits = eve.gate("/api/refit")
+    fits.holds()
     eve.open(103)
-    held = []
-    eve.page.route("**/api/refit", lambda route: held.append(route))
     eve.press("u", "z")
     eve.type("2.5")
     eve.press("Enter")
-    assert len(held) == 1
-    held[0].continue_()
+    fits.first().continue_()
     eve.page.get_by_text("you have chosen another since").wait_for()
     assert eve.z == 2.5
 
 
 def test_a_comment_goes_to_the_object_it_was_written_for(person):
     fay = person()
+    object_1017 = fay.gate("/api/object/1017")
     fay.open(103)
     fay.page.on("dialog", lambda asked: asked.accept())
-    held = []
     fay.press("c")
     fay.type("of 103")
     fay.press("Enter")
-    fay.page.route("**/api/object/1017", lambda route: held.append(route))
+    object_1017.holds()
     fay.page.evaluate("location.hash = '#/object/1017'")
     fay.page.wait_for_selector(".loading")
     fay.page.get_by_test_id("comment").click()
     fay.type("x")
-    held[0].continue_()
+    late = object_1017.first()
+    object_1017.passes()
+    late.continue_()
     fay.sees(1017)
-    fay.page.unroute("**/api/object/1017")
     fay.press("c")
     fay.type("written when the page was left")
     fay.reloads()
@@ -93,14 +94,14 @@ def test_a_comment_goes_to_the_object_it_was_written_for(person):
 
 def test_a_failure_of_an_object_left_long_ago_is_not_shown(person):
     gil = person()
+    object_999 = gil.gate("/api/object/999")
+    object_999.holds()
     gil.open(101)
-    held = []
-    gil.page.route("**/api/object/999", lambda route: held.append(route))
     gil.page.evaluate("location.hash = '#/object/999'")
     gil.page.wait_for_selector(".loading")
     gil.page.evaluate("location.hash = '#/object/105'")
     gil.sees(105)
-    held[0].fulfill(json={"meta": {}})  # no payload
+    object_999.first().fulfill(json={"meta": {}})  # no payload
     gil.page.wait_for_timeout(100)
     assert gil.page.locator(".failed").is_hidden()
 
@@ -217,9 +218,10 @@ def test_a_comment_that_is_being_written_does_not_undo_one_from_elsewhere(person
 
 def test_a_chain_made_while_the_server_is_away_applies_in_its_order(person, place):
     leo = person()
+    votes = leo.gate("/api/votes")
     leo.open(1005)
     leo.page.on("dialog", lambda asked: asked.accept())
-    leo.page.route("**/api/votes", lambda route: route.abort())
+    votes.fails()
     leo.press("f", "s", "Escape", "c")
     leo.type("faint")
     leo.press("Enter", "4")
@@ -235,7 +237,7 @@ def test_a_chain_made_while_the_server_is_away_applies_in_its_order(person, plac
     leo.type("LRD")
     leo.press("Enter")
     assert leo.reads("pending").startswith("5 not saved")
-    leo.page.unroute("**/api/votes")
+    votes.passes()
     leo.waits_until_saved()
     (vote,) = leo.votes()
     assert (vote.quality, vote.z, vote.comment, vote.tags) == (3, 2.25, "faint", ("LRD",))

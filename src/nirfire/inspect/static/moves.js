@@ -76,7 +76,8 @@ export function createMover(app) {
       if (opened === source) throw problem; // else another one was asked for since
     }
     if (opened !== source) return;
-    if (api.age(source) > OLD) setTimeout(() => opened === source && freshen(source), CALM);
+    const wait = Math.max(CALM, OLD - api.age(source)); // also one that was just fetched grows old while it is shown
+    setTimeout(() => opened === source && freshen(source), wait);
   }
 
   function show(object, source) {
@@ -118,9 +119,9 @@ export function createMover(app) {
 
   /** Ask again for an object that was fetched a while ago; what is being done with it stays. */
   async function freshen(source) {
-    const before = api.peek(source);
     const now = await api.freshen(source).catch((problem) => gone(source, problem));
-    if (!now || opened !== source || state.get().object !== before) return;
+    const before = state.get().object;
+    if (!now || opened !== source || before?.meta.source !== source) return;
     if (adopt(before, now)) state.set({ object: now });
     else {
       const first = state.get().zFrom === "auto" ? firstOf(now) : {}; // what was fitted before is of before
