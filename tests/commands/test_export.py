@@ -196,9 +196,12 @@ def test_a_summary_of_an_earlier_version_is_not_used(workspace, capsys):
         others = [unit.copy() for unit in hdus if unit.name != "CATALOGUE"]
     fits.HDUList([others[0], old, *others[1:]]).writeto(path, overwrite=True)
     export([place.folder], MEASURED)
-    assert "2 sources" in capsys.readouterr().err
+    assert "2 sources have a summary of an earlier version" in " ".join(capsys.readouterr().err.split())
     assert read(place, "spectra")["redshift_joint_warning"].tolist() == [0, 0, 0]
     assert len(read(place, "spectra")) == 3
+    path.unlink()
+    export([place.folder], MEASURED)
+    assert "2 sources have no summary" in " ".join(capsys.readouterr().err.split())
 
 
 def joint_fit(z):

@@ -57,15 +57,16 @@ def measurements(place: Workspace, say: Callable[[str], None] = say) -> tuple[Pa
     known: Mapping[str, str | None] = (read_facts(written) or {}).get("inputs", {}) if written.is_file() else {}
     changed = [s for s, mine in by_source.items() if mine and not _is_known(mine, joints[s], known)]
     parts = [_read(written)] if len(changed) < sum(map(bool, by_source.values())) else []
-    if parts and not set(COLUMNS) <= set(parts[0][0].colnames):  # of an earlier version
+    why = "changed after the summary was written" if written.is_file() else "have no summary"
+    if parts and not set(COLUMNS) <= set(parts[0][0].colnames):
         parts, changed = [], [s for s, mine in by_source.items() if mine]
+        why = "have a summary of an earlier version"
     anew, bad = _measured(place, {source: by_source[source] for source in changed}, say)
     pairs = [pair for source, mine in by_source.items() if source not in bad for pair in mine]
     if not pairs:
         raise DataError("no spectrum here", file=place.sources, remedy=f"nirfire run {place.folder}")
     if anew:
-        n = len(changed) - len(bad)
-        say(f"{place.observation}: {n} sources changed after the summary was written; they are read anew")
+        say(f"{place.observation}: {len(changed) - len(bad)} sources {why}; they are read anew")
         parts.append(tables_of(anew))
     return pairs, *_merged(pairs, parts, changed), len(bad)
 

@@ -128,8 +128,11 @@ function between(stops, share) {
   return stops[k].map((value, i) => Math.round(value + (at - k) * (stops[k + 1][i] - value)));
 }
 
+const NAME = 15; // CSS pixels for the name of the axis, as of the axes below
+const APART = 24; // at least between two numbers of the axis
+
 /**
- * The extraction profile beside the 2D spectrum, row by row.
+ * The extraction profile beside the 2D spectrum, row by row, and the axis of its rows, counted from the source.
  * @param {HTMLCanvasElement} canvas
  * @param {import("./spectra.js").Spectrum} spectrum
  * @param {number} width  CSS pixels
@@ -141,7 +144,7 @@ export function drawProfile(canvas, spectrum, width, height) {
   if (!profile || !spectrum.image) return;
   const top = profile.reduce((a, b) => (b > a ? b : a), 0) || 1;
   const row = height / profile.length;
-  const at = (value) => width - 3 - (width - 8) * Math.max(0, value / top);
+  const at = (value) => width - 3 - (width - 5 - NAME) * Math.max(0, value / top);
   context.beginPath();
   context.moveTo(width - 3, height);
   profile.forEach((value, k) => {
@@ -153,4 +156,24 @@ export function drawProfile(canvas, spectrum, width, height) {
   context.fill();
   context.strokeStyle = palette().faint;
   context.stroke();
+  drawRows(context, spectrum.get("prof_y"), { width, height, row });
+}
+
+/** Numbers of rows, where the profile leaves room: not at the source. */
+function drawRows(context, rows, { width, height, row }) {
+  const step = [5, 10, 20, 50].find((one) => one * row >= APART) ?? 100;
+  context.font = "11px system-ui, sans-serif";
+  context.fillStyle = palette().soft;
+  context.textBaseline = "middle";
+  context.textAlign = "right";
+  for (let value = Math.ceil(rows[0] / step) * step; value <= rows.at(-1); value += step) {
+    const y = height - (value - rows[0] + 0.5) * row;
+    if (value === 0 || y < 6 || y > height - 6) continue;
+    context.fillRect(width - 4, y - 0.5, 4, 1);
+    context.fillText(String(value), width - 7, y);
+  }
+  context.translate(NAME / 2 + 1, height / 2);
+  context.rotate(-Math.PI / 2);
+  context.textAlign = "center";
+  context.fillText("row [pix]", 0, 0);
 }
