@@ -215,7 +215,7 @@ export function mount(root, app) {
       now,
       HEAVY.some((name) => changed.has(name)),
     );
-    if (["object", "z", "active", "refit", "view", "theme", "models"].some((name) => changed.has(name))) {
+    if (["object", "z", "active", "refit", "view", "theme", "models", "late"].some((name) => changed.has(name))) {
       evidence.draw();
       zooms.draw();
     }

@@ -176,7 +176,7 @@ function curves(context, state, spectrum, [low, high], { left, top, width, heigh
   context.lineTo(left + width, toY(0));
   context.stroke();
   steps(context, spectrum, drawn.flux, [a, b], toX, toY, colours.data, 1.2);
-  if (fit) steps(context, spectrum, fit, [a, b], toX, toY, colours.model, 1.6);
+  if (fit) steps(context, spectrum, fit, [a, b], toX, toY, state.late ? colours.weak : colours.model, 1.6);
   context.restore();
 }
 
