@@ -456,3 +456,17 @@ def test_the_commands(tmp_path, capsys):
         assert a.votes() == b.votes() and a.observation == "ws"
     with pytest.raises(DataError, match="ECSV"):
         export_votes(ours.folder, tmp_path / "votes.fits")
+
+
+def test_a_folder_that_is_no_workspace_has_no_votes(tmp_path):
+    table = tmp_path / "votes.ecsv"
+    table.write_text("kept")
+    mistyped = tmp_path / "nirfire-dmeo"
+    for command in (
+        lambda: list_votes(mistyped),
+        lambda: export_votes(mistyped, table),
+        lambda: import_votes(mistyped, [table]),
+    ):
+        with pytest.raises(DataError, match="no workspace"):
+            command()
+    assert table.read_text() == "kept" and not mistyped.exists()

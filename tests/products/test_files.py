@@ -54,3 +54,14 @@ def test_missing_keyword_names_file_key_and_remedy():
         require(fits.Header(), "DEC_REF", file="x.fits", why="sky positions")
     assert (caught.value.file, caught.value.key) == ("x.fits", "DEC_REF")
     assert "remedy" in str(caught.value)
+
+
+def test_what_stands_in_the_way_of_a_file_is_told(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for path in (file / "a.txt", file / "deep" / "a.txt"):
+        with pytest.raises(DataError, match=r"folder cannot be made[^!]*a\.txt[^!]*remedy"):
+            write_text(path, "")
+    with pytest.raises(DataError, match="a folder has this name"):
+        write_text(tmp_path, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -131,7 +131,8 @@ def whole(small_demo, tmp_path_factory):
     config.write_text(SPARING)
     sources = place.find_sources()
     target = (given, "-c", config, "--source", sources[0], "--source", sources[-1])
-    return undisturbed(target, (), 16, cwd)
+    jobs = 1 + 2 + 1 + 4 + 2 + 2 + 2  # detector, clean, shutters, calibrate, nodsub, extract, redshift
+    return undisturbed(target, (), jobs, cwd)
 
 
 def resume_until_done(line: Line, cwd: Path, planned: Iterable[Moment]) -> Counter[str]:

@@ -145,7 +145,10 @@ def workspace_of(target: Path) -> Workspace:
     if len(found) != 1:
         names = ", ".join(str(place.folder) for place in found)
         raise DataError(f"{len(found)} observations", file=target, remedy=f"give one workspace: {names}")
-    return found[0]
+    place = found[0]
+    if not any(path.exists() for path in (place.inspection, place.sources, place.catalogue)):
+        raise DataError("no workspace", file=place.folder, remedy="give one that nirfire run made")
+    return place
 
 
 def _tell_unknown(place: Workspace, sources: set[int]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from astropy.io import fits
 
+from nirfire.errors import DataError
 from nirfire.products import provenance
 from nirfire.products.naming import PART
 
@@ -27,11 +28,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises
     ------
+    DataError
+        A file stands where a folder has to be, or a folder where the file has to be.
     OSError
         The file cannot be written; it is named, also where the system does not do so, as when the disk is full.
     """
     with _naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_room(path)
         handle, name = tempfile.mkstemp(prefix=PART, suffix=path.name, dir=path.parent)
         os.close(handle)
         part = Path(name)
@@ -45,6 +48,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _make_room(path: Path) -> None:
+    """Make the folder of a file, where that is possible."""
+    if path.is_dir():
+        raise DataError("a folder has this name", file=path, remedy="remove it, or give another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+        remedy = "give another folder, or remove what stands in its place"
+        raise DataError(f"its folder cannot be made: {error.strerror}", file=path, remedy=remedy) from error
 
 
 @contextmanager
