@@ -5,9 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,15 +22,31 @@ import pytest
 from nirfire import cli
 from nirfire.products.naming import Workspace
 
-# the same examples at each run, so that a run says what changed; `make test-all` looks for new ones
-hypothesis.settings.register_profile("repeatable", derandomize=True)
+# the same examples at each run, on a machine that is busy too, so that a run says what changed; `make test-all` looks
+# for new ones
+ANY_MACHINE = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("repeatable", derandomize=True, **ANY_MACHINE)
 hypothesis.settings.load_profile("repeatable")
 
 
-def pytest_configure() -> None:
-    """Let interrupts in: what a script starts in the background ignores them, and so would all that the tests start."""
+FOREIGN = re.compile(
+    r"CRDS_|NIRFIRE_(?!TEST|CHROMIUM)|MAST_API_TOKEN|.*COLOR|TTY_|GITHUB_ACTIONS|COLUMNS|TERMINAL_WIDTH"
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Run as on any other machine, whatever the terminal and the user's settings say.
+
+    Interrupts are let in: what a script starts in the background ignores them, and so would all that the tests start.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in filter(FOREIGN.match, list(os.environ)):
+        del os.environ[name]
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # which has that of its parent
+        settings = tempfile.TemporaryDirectory(prefix="no-settings-")
+        config.add_cleanup(settings.cleanup)
+        os.environ["XDG_CONFIG_HOME"] = settings.name
 
 
 @pytest.fixture(scope="session")
@@ -124,3 +143,16 @@ def small_demo(shared_folder: Path, local_cache: Path) -> Ran:
             done = nirfire("demo", "--size", "small", "-w", "demo", "-j", 2, cwd=folder)
             told.write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
     return Ran(*json.loads(told.read_text()), Workspace(folder / "demo", "demo"))
+
+
+def link_tree(source: Path, target: Path, without: str = "") -> None:
+    """Copy a folder; of FITS files, which nothing edits in place, links will do."""
+
+    def copy(old: str, new: str) -> None:
+        if old.endswith(".fits"):
+            os.link(old, new)
+        else:
+            shutil.copy2(old, new)
+
+    ignore = (lambda folder, names: {without} & set(names)) if without else None
+    shutil.copytree(source, target, symlinks=True, copy_function=copy, ignore=ignore)

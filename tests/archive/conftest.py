@@ -10,7 +10,7 @@ from nirfire.archive.download import download
 from nirfire.archive.options import DownloadOptions, Patience
 from tests.archive.standin import PROGRAM, make_files, serving
 
-QUICK = Patience(attempts=4, first_wait=0.01, longest_wait=0.04, longest_asked=5, connect=5, silence=5, query=5)
+QUICK = Patience(attempts=4, first_wait=0.01, longest_wait=0.04, longest_asked=5, connect=60, silence=60, query=60)
 
 
 @pytest.fixture(scope="session")

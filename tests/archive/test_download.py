@@ -17,6 +17,7 @@ from astropy.table import Table
 from nirfire.archive.checksum import file_checksum
 from nirfire.errors import DataError
 from tests.archive.standin import METAFILE, PROGRAM, Fault, make_fits
+from tests.pipeline.cluster_help import wait_until
 
 NAME = "jw01345061001_03101_00001_nrs1_uncal.fits"
 OTHER = "jw01345061001_03101_00002_nrs2_uncal.fits"
@@ -101,11 +102,9 @@ def test_killed_download_goes_on(archive, fetch, options, number):
     )
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ)
     part = options.folder / f"{NAME}.part"
-    end = time.monotonic() + 30
-    while time.monotonic() < end and not (part.exists() and part.stat().st_size > 200_000):
-        time.sleep(0.02)
+    wait_until(lambda: part.exists() and part.stat().st_size > 200_000, 120, "it does not begin")
     process.send_signal(number)
-    assert process.wait(timeout=10) == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    assert process.wait(timeout=60) == (130 if number == signal.SIGINT else -signal.SIGKILL)
     here = part.stat().st_size
     archive.requests.clear()
     report = fetch()
@@ -204,10 +203,12 @@ def test_same_size_but_another_checksum_at_the_archive(archive, fetch):
 
 def test_files_here_are_believed_as_far_as_they_deserve(archive, fetch):
     folder = fetch().folder
-    os.utime(folder / NAME)  # touched: read, found right
+    later = time.time() + 60  # file systems count time in ticks
+    os.utime(folder / NAME, (later, later))  # touched: read, found right
     damaged = bytearray(archive.body(OTHER))
     damaged[-4000] ^= 1
     (folder / OTHER).write_bytes(damaged)  # same size, other bytes: fetched again
+    os.utime(folder / OTHER, (later, later))
     report = fetch()
     check(report, archive)
     assert {f.file for f in report.files if f.status == "done"} == {OTHER}

@@ -155,7 +155,7 @@ class Sandbox:
                 raise BadBlock(
                     f"{block.page}:{block.line}: printed no address\n{block.script}\n--- printed ---\n{printed}"
                 )
-            with urllib.request.urlopen(address[0], timeout=30) as answer:
+            with urllib.request.urlopen(address[0], timeout=self.minutes * 60) as answer:
                 assert answer.status == 200
             os.killpg(process.pid, signal.SIGINT)
             return printed + process.communicate()[0]

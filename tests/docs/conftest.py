@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import link_tree
+
 from .blocks import Case, Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 READER = ("TERM", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 EXPOSURES, FINISHED, DEMO = "demo", "demo-nirfire", "nirfire-demo"
-QUICK_MINUTES, SLOW_MINUTES = 2, 40
+QUICK_MINUTES, SLOW_MINUTES = 15, 40  # the first is there for blocks that hang, on any machine
 
 MakeSandbox = Callable[[Case], Sandbox]
 
@@ -85,26 +87,13 @@ def observation(make_sandbox: MakeSandbox, small_demo: object) -> MakeSandbox:
 
     def make(case: Case) -> Sandbox:
         sandbox = make_sandbox(case)
-        _link_tree(place.folder / "raw", sandbox.folder / EXPOSURES)
+        link_tree(place.folder / "raw", sandbox.folder / EXPOSURES)
         if not case.fresh:
-            _link_tree(place.folder, sandbox.folder / DEMO)
-            _link_tree(place.folder, sandbox.folder / FINISHED, without="raw")
+            link_tree(place.folder, sandbox.folder / DEMO)
+            link_tree(place.folder, sandbox.folder / FINISHED, without="raw")
         return sandbox
 
     return make
-
-
-def _link_tree(source: Path, target: Path, without: str = "") -> None:
-    """Copy a folder; of FITS files, which nothing edits in place, links will do."""
-
-    def copy(old: str, new: str) -> None:
-        if old.endswith(".fits"):
-            os.link(old, new)
-        else:
-            shutil.copy2(old, new)
-
-    ignore = (lambda folder, names: {without} & set(names)) if without else None
-    shutil.copytree(source, target, symlinks=True, copy_function=copy, ignore=ignore)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 import time
 
@@ -15,7 +14,7 @@ from nirfire.inspect import index as module
 from nirfire.inspect.index import Catalogue, Redshift, best_redshift, fingerprints
 from nirfire.products.naming import SPEC, Workspace
 from tests.inspect import served
-from tests.inspect.votes import big_catalogue, write_catalogue, write_source
+from tests.inspect.votes import big_catalogue, grows_old, write_catalogue, write_source
 
 NAN = float("nan")
 
@@ -102,6 +101,7 @@ def test_warnings_of_all_gratings_are_those_that_the_catalogue_tells(place):
 def test_newer_products_win_over_the_catalogue(place):
     for source in (1, 2):
         write_source(place, source, z=2.5)
+        grows_old(place.source_folder(source))
     write_catalogue(
         place, [row(1, "prism_clear", 2.5, 0.9), row(2, "prism_clear", 2.5, 0.9), row(3, "prism_clear", 8.0)]
     )
@@ -116,6 +116,8 @@ def test_newer_products_win_over_the_catalogue(place):
     assert later.zwarn.tolist() == [0, 4, 0, 4] and later.revision != first.revision and later.complete
     assert catalogue.fingerprints(2) == {"prism_clear": {"spec": "s1", "fit": "f2"}}
     write_catalogue(place, [row(2, "prism_clear", 6.25)])  # the run that follows
+    grows_old(place.source_folder(2), 60)
+    grows_old(place.catalogue, 30)
     assert catalogue.index().z.tolist() == [2.5, 6.25, 1.5]
 
 
@@ -132,6 +134,7 @@ def test_products_alone_make_a_list(tmp_path):
 def test_many_products_are_read_in_pieces(place, monkeypatch):
     for source in range(1, 6):
         write_source(place, source)
+        grows_old(place.source_folder(source))
     monkeypatch.setattr(module, "SECONDS", -1.0)  # one at each call
     catalogue = Catalogue(place)
     looks = [catalogue.index() for _ in range(5)]
@@ -181,7 +184,6 @@ def test_fingerprints_follow_the_products(place):
     write_source(place, 7)
     assert fingerprints(place, 7) == {"prism_clear": {"spec": "s1", "fit": "f1"}}
     write_source(place, 7, spec="s2")
-    os.utime(place.source_folder(7))  # filesystems count time in ticks
     assert fingerprints(place, 7) == {"prism_clear": {"spec": "s2", "fit": "f1"}}
     place.combined(7, "PRISM", "CLEAR", SPEC).unlink()
     assert fingerprints(place, 7) == {}

@@ -18,7 +18,7 @@ from nirfire.inspect.payload import pack, unpack
 from nirfire.inspect.store import Store
 from nirfire.products.naming import Workspace
 from tests.inspect import served
-from tests.inspect.votes import at, big_catalogue, vote, write_source
+from tests.inspect.votes import at, big_catalogue, grows_old, vote, write_source
 
 SEEN = {"prism_clear": {"spec": "s1", "fit": "f1"}}
 
@@ -344,7 +344,9 @@ def test_votes_on_sources_that_are_gone_stay(client, place):
     assert client.get("/api/votes/9").json()["votes"][0]["stale"] is True
 
 
-def test_nothing_is_sent_again_when_nothing_changed(client):
+def test_nothing_is_sent_again_when_nothing_changed(client, place):
+    for source in (7, 8, 9):
+        grows_old(place.source_folder(source))
     tag = client.get("/api/objects").headers["etag"]
     again = client.get("/api/objects", headers={"If-None-Match": tag})
     assert again.status_code == 304 and again.content == b""

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import tempfile
@@ -235,11 +236,23 @@ def test_looking_makes_no_file(path):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+@pytest.fixture
+def readable():
+    """Files that are made can be read by all, whatever the umask was."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root, to become somebody else")
-def test_a_folder_of_others_can_be_looked_at():
-    with tempfile.TemporaryDirectory() as folder:
+def test_a_folder_of_others_can_be_looked_at(readable, monkeypatch):
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as scratch:
         path = Path(folder) / "inspection.sqlite"
         Path(folder).chmod(0o755)
+        Path(scratch).chmod(0o777)
+        monkeypatch.setattr(tempfile, "tempdir", scratch)
+        if any(not above.stat().st_mode & stat.S_IXOTH for above in path.parents):
+            pytest.skip(f"nobody else may enter {folder}: set TMPDIR to a folder that is open to all")
         writes = Store.open(path)
         writes.add(vote(comment="in the log"))  # the file itself is still without it
         for wal in (True, False):

@@ -91,12 +91,12 @@ def _end(stage: str, out: Path) -> None:
     """Write a product, or end as the file that the environment names says: ``{"calibrate 103": "failed"}``."""
     will = _will()
     for name, how in will.items():
-        if name in ("found", "offset"):
+        if name in ("found", "offset", "sleep"):
             continue
         task, _, rest = name.partition(" ")
         if task == stage and rest in out.name:
             ENDS[how]()
-    time.sleep(will.get("sleep", 0.0))
+    time.sleep(will.get("sleep", {}).get(stage, 0.0))
     write(out)
 
 

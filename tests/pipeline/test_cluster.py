@@ -40,6 +40,7 @@ def executor(place):
     """One for all tests that do no harm to it: it takes seconds to start."""
     settings = ClusterSettings(workers_per_node=2, worker_init=write_jobs(place), scratch=f"{place}/tmp-$PARSL_CORES")
     made = ParslExecutor(settings, {CAP: "1", "CRDS_PATH": "/references"}, place)
+    drive(made, [order(place, "first", "nothing")])  # its start is not what tests measure
     yield made
     made.close()
 
@@ -71,7 +72,7 @@ def test_a_killed_job_is_lost_at_once_and_the_rest_finish(executor, place):
     assert [(ended.order.key, "SIGKILL" in ended.reason) for ended in lost] == [("die", True)] * 2
     assert len(outcomes) == 20
     assert all(o.status == DONE for o in outcomes.values())
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < cluster_config.BEATS * ClusterSettings().heartbeat, "not when it is missed"
 
 
 def test_workers_are_told_the_environment_and_live_on(executor, place):

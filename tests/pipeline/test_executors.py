@@ -180,7 +180,7 @@ def test_workers_die_with_their_parent(tmp_path):
     assert all(map(lives, pids))
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    wait_until(lambda: not any(map(lives, pids)), 2, "an orphan goes on working")
+    wait_until(lambda: not any(map(lives, pids)), 30, "an orphan goes on working")
 
 
 def test_outcomes_are_small_and_whole(pool, tmp_path):

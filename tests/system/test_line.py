@@ -3,15 +3,16 @@
 import json
 
 import numpy as np
+import pytest
 from astropy.io import fits
 from astropy.table import Table
 
 from nirfire.demo import RAW
-from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, SPEC, ZFIT
+from nirfire.products.naming import BKGSUB, CAL, RATE, RATERAW, SPEC, ZFIT, Workspace
 from nirfire.products.spectrum import Spectrum
 from nirfire.products.zfit import RedshiftFit
 from nirfire.simulate.truth import CATALOGUE, FOLDER
-from tests.conftest import nirfire
+from tests.conftest import link_tree, nirfire
 
 
 def truth(place):
@@ -70,8 +71,15 @@ def test_the_report_shows_every_stage_of_every_source(small_demo):
         assert all(f.name in page for f in figures)
 
 
-def test_running_again_changes_nothing(small_demo):
-    place = small_demo.place
+@pytest.fixture
+def own(small_demo, tmp_path):
+    """The demo in a folder where it can be run again while other tests look at it."""
+    link_tree(small_demo.place.folder, tmp_path / "demo")
+    return Workspace(tmp_path / "demo", "demo")
+
+
+def test_running_again_changes_nothing(own):
+    place = own
     products = [p for p in place.folder.rglob("*.fits") if place.catalogue not in p.parents]
     before = {p: p.stat().st_mtime_ns for p in products}
     done = nirfire("demo", "--size", "small", "-w", place.folder, "-j", 2, cwd=place.folder.parent)
@@ -80,8 +88,8 @@ def test_running_again_changes_nothing(small_demo):
     assert {p: p.stat().st_mtime_ns for p in products} == before
 
 
-def test_another_simulation_is_not_mixed_in(small_demo):
-    place = small_demo.place
+def test_another_simulation_is_not_mixed_in(own):
+    place = own
     done = nirfire("demo", "--size", "small", "--seed", 2, "-w", place.folder, cwd=place.folder.parent)
     assert done.returncode == 2
     assert "another simulation" in done.stderr

@@ -44,6 +44,7 @@ __all__ = [
 JOINT = "joint"
 SAME = 0.01  # a fit within SAME (1 + z) of the redshift of all gratings supports it
 SECONDS = 0.25  # for reading products at one call; what is left is read at the next
+TICK = 2_000_000_000  # ns; file systems count time in ticks of up to this: two changes within one look like one
 MANY, PAUSE = 5000, 1.0  # folders of more sources than MANY, which take their time, are not looked at again for PAUSE s
 
 
@@ -281,7 +282,7 @@ class Catalogue:
         """Read sources that changed after the catalogue was written; False when time ran out."""
         written = self._summary[0] if self._summary else 0
         listed = set(np.unique(self._rows[0]["source"]).tolist())
-        newer = {source: when for source, when in folders.items() if when > written or source not in listed}
+        newer = {source: when for source, when in folders.items() if when >= written or source not in listed}
         self._read = {source: read for source, read in self._read.items() if newer.get(source) == read[0]}
         end = time.monotonic() + SECONDS
         for source in sorted(newer.keys() - self._read.keys()):
@@ -319,7 +320,7 @@ def fingerprints(place: Workspace, source: int) -> Seen:
     They are read anew when the folder of the source has changed, as it does when a product is written.
     """
     folder = place.source_folder(source)
-    return _fingerprints(place, source, folder.stat().st_mtime_ns) if folder.is_dir() else {}
+    return _fingerprints(place, source, _changed(folder.stat())) if folder.is_dir() else {}
 
 
 @lru_cache(maxsize=1 << 17)
@@ -335,14 +336,20 @@ def _folders(place: Workspace) -> dict[int, int]:
     if not place.sources.is_dir():
         return {}
     with os.scandir(place.sources) as entries:
-        return {int(e.name): e.stat().st_mtime_ns for e in entries if e.name.isascii() and e.name.isdigit()}
+        return {int(e.name): _changed(e.stat()) for e in entries if e.name.isascii() and e.name.isdigit()}
+
+
+def _changed(folder: os.stat_result) -> int:
+    """When a folder last changed [ns]; now, as long as another change may bear the same time."""
+    now = time.time_ns()
+    return now if abs(now - folder.st_mtime_ns) < TICK else folder.st_mtime_ns
 
 
 def _newer_products(place: Workspace, source: int, written: int) -> bool:
-    """True when a spectrum or fit of the source was written after the catalogue."""
+    """True when a spectrum or fit of the source was written after the catalogue, or in the same tick."""
     files: list[Path] = [*place.find_combined(source, SPEC), *place.find_combined(source, ZFIT)]
     joint = place.joint_zfit(source)
-    return any(file.stat().st_mtime_ns > written for file in [*files, *([joint] if joint.is_file() else [])])
+    return any(file.stat().st_mtime_ns >= written for file in [*files, *([joint] if joint.is_file() else [])])
 
 
 def _or_none(probability: float) -> float:

@@ -17,6 +17,7 @@ from nirfire.inspect.facts import facts_of
 from nirfire.inspect.index import Redshift, best_redshift
 from nirfire.inspect.points import Points, points_of
 from nirfire.inspect.quickfits import QuickFits
+from nirfire.inspect.stamp import Stamp, stamp
 from nirfire.products.naming import SPEC, Workspace, zfit_of
 from nirfire.products.provenance import FINGERPRINT
 from nirfire.products.zfit import warnings_said
@@ -32,8 +33,8 @@ LINES = {
 }  # fmt: skip
 Arrays = dict[str, np.ndarray]
 Told = dict[str, Any]
-Stamp = tuple[tuple[str, int, int], ...]
-"""Name, time and size of files."""
+Stamps = tuple[tuple[str, Stamp], ...]
+"""Of files, by name."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Objects:
     """
 
     place: Workspace
-    _kept: OrderedDict[int, tuple[Stamp, Inspected]] = field(default_factory=OrderedDict, repr=False)
+    _kept: OrderedDict[int, tuple[Stamps, Inspected]] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def spectra(self, source: int) -> dict[str, Path]:
@@ -77,23 +78,23 @@ class Objects:
         found = {p.name.removeprefix(first).removesuffix(last): p for p in self.place.find_combined(source, SPEC)}
         return {key: found[key] for key in sorted(found, key=lambda key: (not key.startswith("prism"), key))}
 
-    def _stamp(self, source: int, spectra: dict[str, Path]) -> Stamp:
+    def _stamps(self, source: int, spectra: dict[str, Path]) -> Stamps:
         """What changes when a product of a source does."""
         found = [_stamp_of(one) for path in spectra.values() for one in (path, zfit_of(path))]
         return (*found, _stamp_of(self.place.joint_zfit(source)))
 
-    def get(self, source: int) -> tuple[Stamp, Inspected] | None:
-        """A source with its stamp; None where there is no spectrum of it."""
+    def get(self, source: int) -> tuple[Stamps, Inspected] | None:
+        """A source with the stamps of its products; None where there is no spectrum of it."""
         spectra = self.spectra(source)
         if not spectra:
             return None
-        stamp = self._stamp(source, spectra)
+        stamps = self._stamps(source, spectra)
         with self._lock:
             kept = self._kept.get(source)
-            if kept is not None and kept[0] == stamp:
+            if kept is not None and kept[0] == stamps:
                 self._kept.move_to_end(source)
                 return kept
-        made = stamp, read_object(self.place, source, spectra)
+        made = stamps, read_object(self.place, source, spectra)
         with self._lock:
             self._kept[source] = made
             self._kept.move_to_end(source)
@@ -102,12 +103,11 @@ class Objects:
         return made
 
 
-def _stamp_of(path: Path) -> tuple[str, int, int]:
+def _stamp_of(path: Path) -> tuple[str, Stamp]:
     try:
-        found = path.stat()
+        return path.name, stamp(path.stat())
     except FileNotFoundError:
-        return path.name, 0, 0
-    return path.name, found.st_mtime_ns, found.st_size
+        return path.name, (0, 0, 0)
 
 
 def tag_of(*parts: object) -> str:

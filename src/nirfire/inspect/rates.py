@@ -10,6 +10,7 @@ import numpy as np
 
 from nirfire.core.artefacts import average, smoothed_significance
 from nirfire.errors import DataError
+from nirfire.inspect.stamp import Stamp, stamp
 from nirfire.products.fitsfile import open_fits
 from nirfire.qa.canvas import robust_sigma
 from nirfire.qa.glow_figure import BIN, LEAST, LIMIT, WIDTH, SkyImage
@@ -46,12 +47,11 @@ def rate_picture(path: Path, view: str) -> Picture:
     DataError
         The file is damaged, or has no fitted background for a smoothed sky.
     """
-    stat = path.stat()
-    return _picture(path, stat.st_size, stat.st_mtime_ns, view)
+    return _picture(path, stamp(path.stat()), view)
 
 
 @lru_cache(maxsize=KEPT)
-def _picture(path: Path, size: int, changed: int, view: str) -> Picture:
+def _picture(path: Path, _version: Stamp, view: str) -> Picture:
     return _smoothed(path) if view == SMOOTHED else _counts(path)
 
 

@@ -16,6 +16,7 @@ from nirfire.errors import DataError
 from nirfire.inspect.curves import curve
 from nirfire.inspect.points import points_of
 from nirfire.inspect.quickfits import QuickFits
+from nirfire.inspect.stamp import Stamp
 from nirfire.products.template_store import load_templates
 from nirfire.products.zfit import warnings_said
 from nirfire.tasks.redshift import options_of
@@ -34,8 +35,8 @@ class Asked:
     ----------
     spec : Path
         The ``_spec.fits``.
-    version : tuple of int
-        Its time and size: another one is another spectrum.
+    version : Stamp
+        Of the file: another one is another spectrum.
     settings : RedshiftSettings
         Of the observation.
     z : float
@@ -44,7 +45,7 @@ class Asked:
     """
 
     spec: Path
-    version: tuple[int, int]
+    version: Stamp
     settings: RedshiftSettings
     z: float
     window: float | None
@@ -111,14 +112,14 @@ def _ready(asked: Asked) -> Ready:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _made_ready(spec: Path, version: tuple[int, int], settings: str) -> Ready:
+def _made_ready(spec: Path, version: Stamp, settings: str) -> Ready:
     chosen = RedshiftSettings.model_validate_json(settings)
     templates = load_templates(chosen.templates)
     return ready(**_fittable(spec, version), templates=templates, options=options_of(chosen))
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _fittable(spec: Path, version: tuple[int, int]) -> dict[str, Any]:
+def _fittable(spec: Path, version: Stamp) -> dict[str, Any]:
     """What fits are given of a spectrum, as `tasks.redshift` does."""
     found = QuickFits(spec)
     points, grating = points_of(found), found.primary.get("GRATING")

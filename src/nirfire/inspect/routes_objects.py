@@ -70,9 +70,9 @@ def session(here: Here, user: User) -> dict[str, Any]:
 @router.get("/object/{source}")
 def one_object(source: Source, request: Request, here: Here, user: User, sources: Sources) -> Response:
     """A source with its spectra, fits and votes."""
-    stamp, found = known(sources, source)
+    stamps, found = known(sources, source)
     votes = votes_on(here, source, user, found)
-    tag = tag_of(__version__, stamp, votes)
+    tag = tag_of(__version__, stamps, votes)
     headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "X-Nirfire-User"}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
@@ -155,10 +155,10 @@ def which(
         404: there is no such spectrum.
     """
     source, key = name
-    stamp, found = known(sources, source)
+    stamps, found = known(sources, source)
     path = sources.spectra(source).get(key)
     entry = next((one for one in found.meta["spectra"] if one["key"] == key), None)
     if path is None or entry is None:
         raise Refusal(404, f"source {source} has no spectrum {key}", "reload the page")
-    version = next((time, size) for file, time, size in stamp if file == path.name)
+    version = next(one for file, one in stamps if file == path.name)
     return Asked(path, version, here.observation.resolved.configuration.redshift, *fit), entry

@@ -11,6 +11,7 @@ import numpy as np
 
 from nirfire.errors import DataError
 from nirfire.inspect.slits import Cutout
+from nirfire.inspect.stamp import Stamp, stamp
 from nirfire.products.fitsfile import open_fits
 from nirfire.products.msa import Metafile
 from nirfire.products.msa_rows import slit_of
@@ -94,8 +95,7 @@ def shutters_of(place: Workspace, root: str, source: int, cutouts: Sequence[Cuto
     found: dict[int, tuple[int, Found | None]] = {}
     for path in sorted(place.exposures.glob(f"{root}*{SHUTTERS}")):
         if not found:
-            stat = path.stat()
-            found = dict(_verdicts(path, stat.st_size, stat.st_mtime_ns).get(source, {}))
+            found = dict(_verdicts(path, stamp(path.stat())).get(source, {}))
     if not found:
         columns = _columns_of_metafile(place, source, cutouts) or _columns_of_headers(cutouts)
         found = {k: (column, None) for k, column in enumerate(columns, 1)}
@@ -106,7 +106,7 @@ def shutters_of(place: Workspace, root: str, source: int, cutouts: Sequence[Cuto
 
 
 @lru_cache(maxsize=16)
-def _verdicts(path: Path, size: int, changed: int) -> dict[int, dict[int, tuple[int, Found | None]]]:
+def _verdicts(path: Path, _version: Stamp) -> dict[int, dict[int, tuple[int, Found | None]]]:
     """source -> ordinal -> shutter_column and what was found."""
     with open_fits(path) as hdus:
         if VERDICTS not in hdus:

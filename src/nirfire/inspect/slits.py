@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nirfire.errors import DataError
+from nirfire.inspect.stamp import Stamp, stamp
 from nirfire.products.fitsbytes import Unit, read_units
 from nirfire.products.slitcal import BKG, DO_NOT_USE, PLANNED, SLIT_Y, shutter_column
 
@@ -107,11 +108,11 @@ def read_cutout(path: Path, *, pixels_only: bool = False) -> Cutout | None:
         stat = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return _read(path, stat.st_size, stat.st_mtime_ns, pixels_only)
+    return _read(path, stamp(stat), pixels_only)
 
 
 @lru_cache(maxsize=KEPT)
-def _read(path: Path, size: int, changed: int, pixels_only: bool) -> Cutout:
+def _read(path: Path, _version: Stamp, pixels_only: bool) -> Cutout:
     with read_units(path) as units:
         named = {unit.name or "PRIMARY": unit for unit in units}
         for name in ("SCI", "DQ", "WAVELENGTH"):

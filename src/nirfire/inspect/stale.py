@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from nirfire.errors import DataError
+from nirfire.inspect.stamp import Stamp, stamp
 from nirfire.pipeline.ledger import Ledger
 from nirfire.pipeline.observation import Inputs
 from nirfire.pipeline.plan import STALE, Plan
@@ -26,7 +27,7 @@ from nirfire.products.naming import REGIONS
 
 REST = 4.0  # a plan that took t is made anew after (REST t) at the earliest, lest a run in progress keeps us busy
 EXPLAINED = 8
-Sign = tuple[str, int, int] | None
+Sign = tuple[str, Stamp] | None
 T = TypeVar("T")
 
 
@@ -199,10 +200,9 @@ def _folder_signs(folder: Path) -> frozenset[Sign]:
 
 def _sign(path: Path | str) -> Sign:
     try:
-        look = Path(path).stat()
+        return str(path), stamp(Path(path).stat())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return str(path), look.st_size, look.st_mtime_ns
 
 
 _MAKING = threading.Lock()

@@ -34,7 +34,7 @@ def serving(workspace: Path, *options: str) -> Iterator[str]:
     finally:
         early = process.poll()
         process.terminate()
-        said, _ = process.communicate(timeout=20)
+        said, _ = process.communicate(timeout=120)
     assert early is None, f"the server ended before it was told to: {early}\n{said}"
 
 

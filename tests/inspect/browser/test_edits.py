@@ -14,8 +14,9 @@ ROOT = "jw09999001001_02101"
 
 def test_a_shutter_marked_stuck_makes_its_source_stale(person, place):
     ken = person()
-    ken.open(103)
-    assert ken.page.get_by_test_id("stale").is_hidden()
+    with ken.page.expect_response("**/api/stale") as answer:
+        ken.open(103)
+    assert answer.value.json()["jobs"] == 0 and ken.page.get_by_test_id("stale").is_hidden()
     ken.press("f", "s", "Enter", "v")
     shutter = ken.page.get_by_test_id("shutter-3")
     shutter.wait_for()
@@ -75,10 +76,10 @@ def test_a_vote_on_a_product_that_was_made_anew_is_stale_and_kept(person, place)
     fits.setval(anew, "NFFPRINT", value="0123456789abcdef")
     anew.replace(path)
     mia.reloads()
-    mia.sees(1017)
     mia.page.wait_for_selector("[data-testid=saved] .badge.stale")
     assert mia.votes(1017)[0].quality == 4
-    mia.press("L", "/")
+    mia.goes_to_the_list()
+    mia.press("/")
     mia.type("is:stale")
     mia.page.wait_for_selector("body[data-listed='1']")
     assert mia.page.locator(".list-row").get_attribute("data-source") == "1017"

@@ -9,6 +9,7 @@ import { adopt, curve, spectraOf, spectrumOf, wholeRange } from "./spectra.js";
 const AHEAD = [1, 2, 3, -1];
 const CALM = 200; // ms on an object before that: who hurries past needs no news
 const OLD = 2000; // ms after which an object is asked for again behind its back: others vote too
+const COMING = "the list is still on its way: which object is next is not known yet";
 
 /**
  * @param {object} app
@@ -38,6 +39,7 @@ export function createMover(app) {
   }
 
   function by(count, { done = false } = {}) {
+    if (!state.get().order) return app.say(done ? `saved; ${COMING}` : COMING);
     const next = neighbour(count);
     if (next !== null && next !== undefined) return app.go(`#/object/${next}`);
     app.say(
@@ -51,7 +53,7 @@ export function createMover(app) {
 
   function unseen() {
     const { order } = state.get();
-    if (!order) return;
+    if (!order) return app.say(COMING);
     const here = position();
     const turned = [...Array.from(order).slice(here + 1), ...Array.from(order).slice(0, Math.max(0, here))];
     const next = turned.find((source) => !(gradeOf(source) > 0));
