@@ -1,5 +1,7 @@
 """Files that end before their headers say so: what is missing is told with the file's name."""
 
+import errno
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -38,3 +40,9 @@ def test_what_is_cut_off_anywhere_is_told_with_the_name(path):
 def test_mistakes_of_who_reads_are_not_the_files(path):
     with pytest.raises(ValueError, match="mine"), open_fits(path):
         raise ValueError("mine")
+
+
+def test_what_cannot_be_written_is_not_the_fault_of_the_file_that_is_read(path):
+    with pytest.raises(OSError, match="No space left"), open_fits(path) as hdus:
+        hdus.append(fits.ImageHDU(np.ones(3)))
+        raise OSError(errno.ENOSPC, "No space left on device")

@@ -36,21 +36,27 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
     try:
         yield hdus
     except (ValueError, TypeError, OSError) as error:  # astropy finds out when it reads, and says it in numpy's words
-        if "END card" not in str(error) and _is_whole(hdus, path):
+        if "END card" not in str(error) and _is_whole(path):
             raise
         raise DataError(f"cannot be read as FITS: truncated ({error})", file=path, remedy=REMEDY_DAMAGED) from error
     finally:
         hdus.close()
 
 
-def _is_whole(hdus: fits.HDUList, path: Path) -> bool:
-    """True where a file has all that its headers promise."""
+def _is_whole(path: Path) -> bool:
+    """True where a file has all that its headers promise; it is looked at anew, since who reads may add HDUs."""
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
-            return path.stat().st_size >= max(h.fileinfo()["datLoc"] + h.fileinfo()["datSpan"] for h in hdus)
+        with fits.open(path, memmap=False) as hdus:
+            return path.stat().st_size >= _end(hdus)
     except (OSError, VerifyError, AstropyUserWarning):
         return False
+
+
+def _end(hdus: fits.HDUList) -> int:
+    """Where the last HDU of a file ends, as its headers say [bytes]."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
+        return max(h.fileinfo()["datLoc"] + h.fileinfo()["datSpan"] for h in hdus)
 
 
 def check_complete(path: Path) -> None:
@@ -63,9 +69,7 @@ def check_complete(path: Path) -> None:
     """
     with open_fits(path) as hdus:
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
-                end = max(h.fileinfo()["datLoc"] + h.fileinfo()["datSpan"] for h in hdus)
+            end = _end(hdus)
         except (OSError, VerifyError, AstropyUserWarning) as error:
             raise DataError(f"cannot be read as FITS ({error})", file=path, remedy=REMEDY_DAMAGED) from error
     size = path.stat().st_size
