@@ -94,7 +94,10 @@ def votes_export(
 
 @votes.command("import")
 def votes_import(
-    tables: Annotated[list[Path], typer.Argument(help="ECSV or CSV tables of votes; at least source, quality and z.")],
+    tables: Annotated[
+        list[Path],
+        typer.Argument(help="ECSV or CSV tables of votes; at least source and quality, and z where quality is 2 to 4."),
+    ],
     workspace: Annotated[Path, typer.Option("-w", "--workspace", help="Whose sources they are of.")] = Path(),
     user: Annotated[str, typer.Option(help="Whose votes they are, where the table does not say.")] = "",
 ) -> None:

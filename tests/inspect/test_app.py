@@ -110,7 +110,12 @@ def test_an_object_has_what_its_files_have(page, place):
     assert told["lines"][0]["name"] == "Ha" and told["lines"][0]["ew_rest"] is None
     assert ["exposure time", "1.50 h"] in told["facts"] and ["stuck shutters", "3"] in told["facts"]
     expected = {"wave": spec.wave, "flux": spec.flux, "err": spec.err, "model": fit.model, "sci": spec.sci}
-    expected |= {"err2d": spec.err2d, "box3": spec.boxes[3][0], "box5_err": spec.boxes[5][1]}
+    expected |= {
+        "shared": spec.correlation,
+        "err2d": spec.err2d,
+        "box3": spec.boxes[3][0],
+        "box5_err": spec.boxes[5][1],
+    }
     expected |= {"prof_y": spec.profiles["ypos"], "prof_opt": spec.profiles["opt"]}
     for name, values in expected.items():
         found = arrays[f"prism_clear/{name}"]

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import nirfire.inspect
 
 STATIC = Path(nirfire.inspect.__file__).parent / "static"
-MODULES = ("slits", "polygons", "redshift", "keys", "lines", "pz", "format")
+MODULES = ("slits", "polygons", "redshift", "keys", "lines", "pz", "format", "spectra")
 SLIT = {"by_hand": False, "closed": [3], "found": [3]}
 NODS = [
     {
@@ -227,3 +228,34 @@ def test_ticks_of_a_redshift_axis(run):
     assert found["whole"][:6] == ["0", "10", "5", "1", "2", "20"] and len(found["whole"]) == 21
     assert found["close"] == ["4.845", "4.850"]
     assert found["zero"][0] == "0.000" and all(float(text) >= 0 for text in found["zero"])
+
+
+@pytest.mark.parametrize("width", [3, 5])
+def test_smoothed_errors_count_what_neighbours_share(run, width):
+    """Against the sum over the whole covariance matrix."""
+    rng = np.random.default_rng(5)
+    n = 40
+    flux, err = rng.normal(5, 1, n), rng.uniform(0.5, 2, n)
+    shared = np.array([rng.uniform(0.1, 0.3, n), rng.uniform(-0.05, 0.1, n)])
+    flux[[7, 8, 30]] = np.nan
+    arrays = {"wave": np.linspace(1, 2, n), "flux": flux, "err": err, "shared": shared.ravel()}
+    given = json.dumps({name: [None if np.isnan(one) else one for one in values] for name, values in arrays.items()})
+    made = f"""(() => {{
+      const told = Object.fromEntries(Object.entries({given}).map(([name, all]) =>
+        [name, Float32Array.from(all, (one) => one ?? NaN)]));
+      const view = {{ extraction: "opt", smooth: {width}, units: "fnu" }};
+      const {{ flux, err }} = spectra.curve({{ kept: new Map(), wave: told.wave, get: (name) => told[name] }}, view);
+      return [[...flux], [...err]]; }})()"""
+    found = run(made=made)["made"]
+    correlation = np.eye(n)
+    for k, row in enumerate(shared, 1):
+        correlation += np.diag(row[:-k], k) + np.diag(row[:-k], -k)
+    covariance = correlation * np.outer(err, err)
+    for i in range(n):
+        near = (np.abs(np.arange(n) - i) <= width // 2) & np.isfinite(flux)
+        if np.isnan(flux[i]):
+            assert found[0][i] is None and found[1][i] is None
+            continue
+        weights = np.where(near, err**-2.0, 0) / (err[near] ** -2.0).sum()
+        assert found[0][i] == pytest.approx(np.nansum(weights * flux), rel=1e-5)
+        assert found[1][i] == pytest.approx(np.sqrt(weights @ covariance @ weights), rel=1e-5)

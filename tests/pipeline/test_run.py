@@ -303,8 +303,19 @@ def test_an_input_that_cannot_be_used_is_said_recorded_and_forgotten_when_mended
     assert not [o for o in report.outcomes if o.task == "input"]
     latest = Ledger.open(bench.place, read_only=True).latest
     assert latest["input", path.name].status == DONE, "the report would go on showing it"
-    bench.run(rerun="stale")
-    assert set(states(bench).values()) == {DONE}
+
+
+def test_all_that_was_made_without_a_damaged_exposure_is_made_again_when_it_is_mended(bench):
+    """By the same command, from the shutters on: none is left of the two nods that came in."""
+    file = bench.raw / f"{SECOND}_uncal.fits"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:1000])
+    assert bench.run().exit_code == 3
+    assert set(states(bench).values()) == {DONE}, "as far as it goes"
+    file.write_bytes(whole)
+    assert bench.run().exit_code == 0
+    plan = look(bench).plan
+    assert {(state.status, state.reason) for state in plan.states} == {(DONE, "")}
 
 
 def test_overwrite_redoes_all_that_is_chosen(finished):

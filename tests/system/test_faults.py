@@ -57,6 +57,8 @@ picture_frame = false
 jump = {skip = true}
 linearity = {skip = true}
 dark_current = {skip = true}
+[extract]
+method = "horne"
 """
 
 
@@ -131,7 +133,7 @@ def whole(small_demo, tmp_path_factory):
     config.write_text(SPARING)
     sources = place.find_sources()
     target = (given, "-c", config, "--source", sources[0], "--source", sources[-1])
-    jobs = 1 + 2 + 1 + 4 + 2 + 2 + 2  # detector, clean, shutters, calibrate, nodsub, extract, redshift
+    jobs = 1 + 2 + 1 + 4 + 2 + 2 + 2 + 2  # detector, clean, shutters, calibrate, nodsub, stack, extract, redshift
     return undisturbed(target, (), jobs, cwd)
 
 
@@ -480,7 +482,7 @@ def test_one_corrupt_exposure_among_three(small_demo, tmp_path, how):
     file = sorted(raw.glob(f"*{UNCAL}"))[1]
     given = copy([rateraw[0], rateraw[2], file, *raw.glob("*_msa.fits")], tmp_path / "given")
     (tmp_path / "sparing.toml").write_text(SPARING)
-    jobs = 1 + 3 + 1 + 3 + 1 + 1 + 1  # detector, clean, shutters, calibrate, nodsub, extract, redshift
+    jobs = 1 + 3 + 1 + 3 + 1 + 1 + 1 + 1  # detector, clean, shutters, calibrate, nodsub, stack, extract, redshift
     target = (given, "-c", tmp_path / "sparing.toml", "--source", place.find_sources()[0])
     line = undisturbed(target, (), jobs, tmp_path)
     spoiled = given / file.name

@@ -111,8 +111,8 @@ def one_observation(target: Path) -> Observation:
         raise DataError(text, file=target, remedy=f"give one of {listed}")
     place = found[0].workspace
     if not (place.sources.is_dir() or place.catalogue.is_dir()):
-        remedy = "give a workspace, or make one: `nirfire run`"
-        raise DataError("no products to inspect", file=place.folder, remedy=remedy)
+        remedy = f"give a workspace, or make one: `nirfire run {target}` (its products would be in {place.folder})"
+        raise DataError("no products to inspect", file=target, remedy=remedy)
     return found[0]
 
 

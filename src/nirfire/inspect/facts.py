@@ -36,7 +36,7 @@ def facts_of(spec: QuickFits, points: Points, entry: dict[str, Any]) -> list[Fac
         ("extraction", _text(head.get("NFMETHOD") or head.get("PROFTYPE"))),
         ("size", _with_error(head.get("NFSIZE"), head.get("NFSIZERR"))),
         ("offset", _with_error(head.get("NFOFFSET"), head.get("NFOFFERR"))),
-        ("light through shutters", _median(points.table.get("slitloss"))),
+        ("throughput / centred point", _median(points.table.get("slitloss"))),
         ("lost to other nods", _share(exposures.get("nod_overlap"))),
         ("stuck shutters", _stuck(exposures.get("stuck_shutter_list"))),
         ("shutters", _distinct(exposures.get("shutter_state"))),

@@ -26,7 +26,7 @@ REMAKE = "make it again: `nirfire run --rerun stale`"
 REFIT = "fit it again: `nirfire run --rerun stale`"
 KEPT = 64_000_000  # bytes of arrays that are kept
 BOXES = (3, 4, 5)
-PLANES = {"SCI": "sci", "ERR": "err2d"}
+PLANES = {"SCI": "sci", "ERR": "err2d", "COVAR": "shared"}  # the last: correlation with the next bins
 LINES = {
     "name": str, "wave_rest": float, "wave_obs": float, "flux": float, "flux_err": float, "snr": float,
     "ew_rest": float,

@@ -89,7 +89,11 @@ def known(sources: Objects, source: int) -> tuple[Any, Inspected]:
     """
     found = sources.get(source)
     if found is None:
-        raise Refusal(404, f"there is no spectrum of source {source}", "look at the list (L)")
+        raise Refusal(
+            404,
+            f"there is no spectrum of source {source}",
+            "sources with spectra are in the list (L); `nirfire status` says what is missing",
+        )
     return found
 
 

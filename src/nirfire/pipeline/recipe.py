@@ -147,7 +147,10 @@ def _measured_places(exposures: Iterable[Exposure], positions: Positions) -> Pla
 
 
 def _shutters(inputs: Inputs, labels: Labels, workspace: Workspace) -> list[Job]:
-    """One job for each visit and activity: from its rates, or from its cutouts where there are only those."""
+    """One job for each visit and activity: from its rates, or from its cutouts where there are only those.
+
+    Rates that exposures would give whose files cannot be used are expected, as of other nods: see `_expect_lost`.
+    """
     rates: dict[str, list[Exposure]] = defaultdict(list)
     cutouts: dict[str, list[Cutout]] = defaultdict(list)
     for exposure in inputs.exposures:
@@ -159,6 +162,9 @@ def _shutters(inputs: Inputs, labels: Labels, workspace: Workspace) -> list[Job]
     for root in sorted(rates.keys() | cutouts.keys()):
         mine, table = rates.get(root, []), workspace.shutters(root)
         given = tuple(_made_or_given(e, RATE, workspace) for e in mine) or tuple(c.path for c in cutouts[root])
+        if mine:
+            lost = [name for name, only in inputs.lost if name.root == root and only is None]
+            given += tuple(workspace.exposure(name, RATE) for name in lost)
         metafiles = tuple(sorted({e.header.metafile for e in mine}))
         grating = mine[0].header.grating if mine else cutouts[root][0].grating
         job = Job(TASKS["shutters"], root, {"table": table}, {}, metafiles, given, (table,), None, root, grating)

@@ -28,3 +28,37 @@ def test_no_object_is_the_last_one_before_the_list_is_here(person):
     wait_for_list(ben.page)
     ben.press("n")
     ben.sees(103)
+
+
+def test_a_list_that_is_still_being_read_is_asked_for_again(person):
+    """Also while an object is shown: its place among all, and the next one, hang on it."""
+    cat = person()
+    asked = []
+
+    def answer(route):
+        found = route.fetch()
+        body = found.body() if asked else found.body().replace(b'"complete":true', b'"complete":null')
+        asked.append(body)
+        route.fulfill(response=found, body=body)
+
+    cat.page.route("**/api/objects", answer)
+    cat.open(101)
+    while len(asked) < 2:
+        cat.page.wait_for_timeout(20)
+    assert asked[0] != asked[1], "the first was not whole"
+    cat.page.wait_for_timeout(1500)
+    assert len(asked) == 2
+
+
+def test_nothing_of_another_object_is_seen_beside_a_message(person):
+    dan = person()
+    dan.expects = "404"
+    dan.open(101)
+    dan.page.evaluate("location.hash = '#/object/99999'")
+    dan.page.get_by_text("there is no spectrum of source 99999").wait_for()
+    for part in (".spec-flux", ".spec-residual", ".spec-image", "[data-testid=z]"):
+        at = dan.page.locator(part).first.evaluate(
+            "(node) => { const box = node.getBoundingClientRect();"
+            " return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2).className; }"
+        )
+        assert at == "failed", part

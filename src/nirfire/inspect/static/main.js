@@ -37,6 +37,8 @@ const place = document.getElementById("view");
 let shown = null; // {name, view, unbind}
 let turn = 0;
 let urlTimer = 0;
+let whole = null; // all sources of the last list
+const AGAIN = 1000; // ms until the list is asked for again while the server is still reading products
 
 /** What every view gets. */
 const app = { api, state, keys, go, say, session: null, route: { name: "list", arg: "" }, refreshStale };
@@ -127,10 +129,14 @@ async function refreshStale() {
   }
 }
 
+/** Ask for the list until the server has read all products; its order is that of all sources until the list view has one. */
 async function loadList() {
   const list = await api.objects();
-  state.set({ list });
-  if (!state.get().order) state.set({ order: list.arrays.source.data });
+  const { order } = state.get();
+  const [before, all] = [whole, list.arrays.source.data];
+  whole = all;
+  state.set(order && order !== before ? { list } : { list, order: all });
+  if (!list.meta.complete) setTimeout(() => loadList().catch(report), AGAIN);
 }
 
 function onQueue(event) {

@@ -67,8 +67,8 @@ function saidOf({ object, active }, scan) {
   const name = told.find(({ key }) => key === active)?.grating;
   const offset = object && active ? Math.round(offsetOf(object, active)) : 0;
   return {
-    chi2: told.length > 1 ? `Δχ² of ${name}` : "Δχ²",
-    p: scan?.joint ? "p(z) of all" : "p(z)",
+    chi2: told.length > 1 ? `Δχ² ${name}` : "Δχ²",
+    p: scan?.joint ? "p(z) all" : "p(z)",
     moved: offset ? `${name} is shown on the wavelengths of all gratings: its own are ${offset} km/s off` : "",
   };
 }

@@ -100,7 +100,7 @@ export function curve(spectrum, view) {
   return keep(spectrum, `curve ${extraction} ${view.smooth} ${view.units}`, () => {
     let flux = spectrum.get(extraction === "opt" ? "flux" : extraction);
     let err = spectrum.get(extraction === "opt" ? "err" : `${extraction}_err`);
-    if (view.smooth > 1) ({ flux, err } = smoothed(flux, err, view.smooth));
+    if (view.smooth > 1) ({ flux, err } = smoothed(flux, err, view.smooth, spectrum.get("shared")));
     return { flux: inUnits(spectrum, flux, view.units), err: inUnits(spectrum, err, view.units) };
   });
 }
@@ -130,19 +130,31 @@ export function modelCurve(spectrum, model, view) {
   return inUnits(spectrum, smoothed(model, err, view.smooth).flux, view.units);
 }
 
-/** Mean of the neighbours, each by its inverse variance; its error supposes that they are independent. */
-function smoothed(flux, err, width) {
+/**
+ * Mean of the neighbours, each by its inverse variance; its error counts what they share.
+ * @param {Float32Array} flux
+ * @param {Float32Array} err
+ * @param {number} width  bins
+ * @param {Float32Array|null} [shared]  correlation of each bin with the next, then with the next but one, ...; null:
+ *   none is known
+ */
+function smoothed(flux, err, width, shared = null) {
   const half = (width - 1) / 2;
+  const reach = Math.floor((shared?.length ?? 0) / flux.length);
+  const weights = err.map((one, i) => (one > 0 && Number.isFinite(flux[i]) ? 1 / one ** 2 : 0));
   const made = { flux: new Float32Array(flux.length).fill(NaN), err: new Float32Array(flux.length).fill(NaN) };
   for (let i = 0; i < flux.length; i++) {
-    let [sum, weight] = [0, 0];
-    for (let k = Math.max(0, i - half); k <= Math.min(flux.length - 1, i + half); k++) {
-      const w = 1 / err[k] ** 2;
-      if (!(w > 0) || !Number.isFinite(flux[k])) continue;
-      sum += w * flux[k];
-      weight += w;
+    let [sum, weight, common] = [0, 0, 0];
+    const last = Math.min(flux.length - 1, i + half);
+    for (let k = Math.max(0, i - half); k <= last; k++) {
+      if (!(weights[k] > 0)) continue;
+      sum += weights[k] * flux[k];
+      weight += weights[k];
+      for (let lag = 1; lag <= Math.min(reach, last - k); lag++)
+        common += 2 * (shared[(lag - 1) * flux.length + k] || 0) * Math.sqrt(weights[k] * weights[k + lag]);
     }
-    if (weight > 0 && Number.isFinite(flux[i])) [made.flux[i], made.err[i]] = [sum / weight, 1 / Math.sqrt(weight)];
+    if (weight > 0 && Number.isFinite(flux[i]))
+      [made.flux[i], made.err[i]] = [sum / weight, Math.sqrt(weight + common) / weight];
   }
   return made;
 }

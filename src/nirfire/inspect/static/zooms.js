@@ -111,14 +111,11 @@ function drawOne(context, strip, state, { line, spectrum, at, snr }, { left, top
   context.textBaseline = "alphabetic";
   context.textAlign = "left";
   context.fillStyle = colours.ink;
-  const room = width - (Number.isFinite(snr) ? context.measureText(`S/N ${fixed(snr, 1)}`).width + 6 : 0);
-  const label = context.measureText(line.label).width > room ? line.label.replace(/ \d+$/, "") : line.label;
+  const [label, said] = headOf(context, line.label, snr, width);
   context.fillText(label, left, top + 12);
-  if (Number.isFinite(snr)) {
-    context.textAlign = "right";
-    context.fillStyle = snr >= 3 ? colours.ink : colours.soft;
-    context.fillText(`S/N ${fixed(snr, 1)}`, left + width, top + 12);
-  }
+  context.textAlign = "right";
+  context.fillStyle = snr >= 3 ? colours.ink : colours.soft;
+  context.fillText(said, left + width, top + 12);
   if (image) {
     drawImage(strip, spectrum, { width, height: image, range, kind: view.image, stretch: view.stretch, theme });
     context.drawImage(strip, left, top + 17, width, image);
@@ -141,6 +138,14 @@ function drawOne(context, strip, state, { line, spectrum, at, snr }, { left, top
   const other = spectrum.key === state.active ? "" : spectrum.meta.grating;
   const kms = width > 150 ? `± ${Math.round((wide / at) * (C_KMS / 100)) / 10}k km/s` : "";
   context.fillText(other || kms, left + width, top + height - 4);
+}
+
+/** Name and S/N of a line: without its wavelength, then without the letters S/N, where there is no room. */
+function headOf(context, label, snr, width) {
+  const short = label.replace(/ \d+$/, "");
+  const [number, said] = Number.isFinite(snr) ? [fixed(snr, 1), `S/N ${fixed(snr, 1)}`] : ["", ""];
+  const fits = ([a, b]) => context.measureText(a).width + context.measureText(b).width + 6 <= width;
+  return [[label, said], [short, said], [short, number]].find(fits) ?? [short, ""];
 }
 
 function curves(context, state, spectrum, [low, high], { left, top, width, height }, colours) {
