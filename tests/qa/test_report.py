@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -20,7 +21,9 @@ from nirfire.inspect.votes import Vote
 from nirfire.pipeline.jobs import BLOCKED, DATA_ERROR, DONE, FAILED, NO_WORK, Outcome
 from nirfire.pipeline.ledger import Ledger
 from nirfire.pipeline.report import RunReport, StageReport
+from nirfire.pipeline.run import Progress
 from nirfire.products.naming import RATE, SPEC, ExposureName, Workspace
+from nirfire.progress import Estimate
 from nirfire.qa import drawing
 from nirfire.qa import report as report_module
 from nirfire.qa.checks import CHECKS
@@ -230,6 +233,19 @@ def test_only_what_is_out_of_date_is_drawn_again(skeleton, draws):
     (skeleton.report / "figures" / "105-PRISM.png").unlink()
     write_report(skeleton, RunReport(()))
     assert draws == ["103 PRISM", "105 PRISM"]
+
+
+def test_progress_is_told_with_the_time_that_it_took(skeleton, draws, monkeypatch):
+    """What is left is reckoned from it: here 10 s from one figure to the next."""
+    clock = itertools.count(step=10.0)
+    monkeypatch.setattr(report_module.time, "monotonic", lambda: next(clock))
+    estimate, begun = Estimate(), []
+    hooks = Progress(begin=lambda totals, usual, workers: begun.append(totals), tick=estimate.count)
+    monkeypatch.setattr(Record, "write", lambda *_, **__: None)
+    write_report(skeleton, RunReport(()), progress=hooks)
+    assert begun == [{"report": 4}]
+    estimate.left["report"] = 3
+    assert estimate.seconds() == pytest.approx(30)
 
 
 def test_one_source_alone(skeleton, draws):

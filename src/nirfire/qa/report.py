@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection
 from pathlib import Path
 
@@ -84,11 +85,14 @@ def _draw(
     states = {task.key: task.state() for task in chosen}
     old = [task for task in chosen if not record.is_current(task, states[task.key])]
     hooks.begin({"report": len(old)}, {}, processes)
+    last = time.monotonic()
 
     def done(task: Task, drawn: Drawn) -> None:
+        nonlocal last
+        before, last = last, time.monotonic()
         record.keep(task, states[task.key], drawn)
         record.write(every=SAVED_EVERY)
-        hooks.tick(Outcome("report", task.key, DONE))
+        hooks.tick(Outcome("report", task.key, DONE, seconds=(last - before) * processes))
 
     try:
         draw_all(old, processes, done)
