@@ -1,5 +1,7 @@
 """Atomic writes, and damage that is said with the file's name."""
 
+import errno
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -65,3 +67,17 @@ def test_what_stands_in_the_way_of_a_file_is_told(tmp_path):
     with pytest.raises(DataError, match="a folder has this name"):
         write_text(tmp_path, "")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_is_told_with_the_file_however_often_it_is_wrapped(tmp_path):
+    """Astropy does so for each HDU and again for the file, in words without number or name."""
+    with pytest.raises(OSError, match="No space left") as caught, atomic_path(tmp_path / "a.fits"):
+        try:
+            try:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            except OSError as error:
+                raise OSError(f"Not enough space on disk: {error}") from None
+        except OSError as error:
+            raise OSError(f"Not enough space on disk: {error}") from None
+    assert caught.value.filename == str(tmp_path / "a.fits")
+    assert list(tmp_path.iterdir()) == []

@@ -67,7 +67,9 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        told = error.__context__ if error.errno is None else error  # astropy wraps a full disk into words of its own
+        told: BaseException | None = error
+        while isinstance(told, OSError) and told.errno is None:  # astropy wraps a full disk into words of its own
+            told = told.__context__
         if isinstance(told, OSError) and told.errno and Path(told.filename or PART).name.startswith(PART):
             raise OSError(told.errno, told.strerror, str(path)) from error
         raise
