@@ -36,7 +36,7 @@ def facts_of(spec: QuickFits, points: Points, entry: dict[str, Any]) -> list[Fac
         ("extraction", _text(head.get("NFMETHOD") or head.get("PROFTYPE"))),
         ("size", _with_error(head.get("NFSIZE"), head.get("NFSIZERR"))),
         ("offset", _with_error(head.get("NFOFFSET"), head.get("NFOFFERR"))),
-        ("throughput / centred point", _median(points.table.get("slitloss"))),
+        ("light passed", _passed(points.table.get("slitloss"))),
         ("lost to other nods", _share(exposures.get("nod_overlap"))),
         ("stuck shutters", _stuck(exposures.get("stuck_shutter_list"))),
         ("shutters", _distinct(exposures.get("shutter_state"))),
@@ -80,8 +80,11 @@ def _with_error(value: Any, error: Any) -> str:
     return f"{value * scale:.{digits}f} ± {error * scale:.{digits}f}{unit}"
 
 
-def _median(values: np.ndarray | None) -> str:
-    return "" if values is None or not np.isfinite(values).any() else f"{np.nanmedian(values):.0%}"
+def _passed(shares: np.ndarray | None) -> str:
+    """Of the light that the shutters let through, how much it is of that of a point in their centre."""
+    if shares is None or not np.isfinite(shares).any():
+        return ""
+    return f"{np.nanmedian(shares):.0%} of a centred point"
 
 
 def _share(values: np.ndarray | None) -> str:

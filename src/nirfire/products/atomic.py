@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from nirfire.products import provenance
 from nirfire.products.naming import PART
 
 FITS = ".fits"
+FULL = "Not enough space on disk"  # astropy's words
 
 
 @contextmanager
@@ -70,6 +72,8 @@ def _naming(path: Path) -> Iterator[None]:
         told: BaseException | None = error
         while isinstance(told, OSError) and told.errno is None:  # astropy wraps a full disk into words of its own
             told = told.__context__
+        if told is None and FULL in str(error):  # numpy gives no number either
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         if isinstance(told, OSError) and told.errno and Path(told.filename or PART).name.startswith(PART):
             raise OSError(told.errno, told.strerror, str(path)) from error
         raise
